@@ -1,0 +1,238 @@
+"""The operators of an ONNX graph as plain records: names, attributes, what their bodies capture."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from planner.errors import GraphError, PlannerError, raise_all
+from planner.graphs import AttributeValue
+
+RANDOM_OPS = frozenset(
+    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split()
+)
+_KNOWN_DOMAINS = frozenset({"", "com.microsoft", "ai.onnx.ml"})
+_Kind = onnx.AttributeProto
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One operator of the file.
+
+    `inputs` and `outputs` hold "" where an optional one is left out; trailing ones are dropped.
+    `captured` are names of the enclosing graph that its bodies (If, Loop, Scan) read;
+    `body_initializers` the weights that bodies bring along. `is_pure`: equal inputs give equal
+    outputs, as far as its type, attributes and bodies can tell.
+    """
+
+    name: str
+    op: str
+    domain: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: dict[str, AttributeValue]
+    proto: onnx.NodeProto
+    is_pure: bool
+    bodies: tuple[onnx.GraphProto, ...] = ()
+    captured: tuple[str, ...] = ()
+    body_initializers: tuple[onnx.TensorProto, ...] = ()
+
+
+def read_nodes(graph: onnx.GraphProto, *, where: str) -> tuple[list[Node], list[str]]:
+    """The operators in a topological order that keeps the file's order wherever it is one.
+
+    Returns:
+        The nodes, every one with a name of its own, and notes about names that were changed.
+
+    Raises:
+        PlannerError: PLN201 if a tensor has two producers.
+    """
+    nodes = [_record(proto) for proto in graph.node]
+    _check_producers(nodes, graph, where)
+    notes = _name_all(nodes)
+    return _sorted(nodes), notes
+
+
+def _record(proto: onnx.NodeProto) -> Node:
+    domain = proto.domain
+    domain = "" if domain == "ai.onnx" else domain
+    op = proto.op_type
+    inputs = list(proto.input)
+    outputs = list(proto.output)
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    while outputs and not outputs[-1]:
+        outputs.pop()
+    attributes: dict[str, AttributeValue] = {}
+    bodies: tuple[onnx.GraphProto, ...] = ()
+    is_pure = op not in RANDOM_OPS and domain in _KNOWN_DOMAINS and "" not in outputs
+    if op != "Constant":
+        for attribute in proto.attribute:
+            kind = attribute.type
+            if kind == _Kind.INT:
+                attributes[attribute.name] = attribute.i
+            elif kind == _Kind.INTS:
+                attributes[attribute.name] = tuple(attribute.ints)
+            elif kind == _Kind.FLOAT:
+                attributes[attribute.name] = attribute.f
+            else:
+                attributes[attribute.name] = _other_value(attribute)
+                bodies += _bodies(attribute)
+                is_pure = is_pure and not _lacks_values(attribute)
+    node = Node(
+        name=proto.name,
+        op=op,
+        domain=domain,
+        inputs=inputs,
+        outputs=outputs,
+        attributes=attributes,
+        proto=proto,
+        is_pure=is_pure,
+        bodies=bodies,
+    )
+    if bodies:
+        _read_bodies(node)
+    return node
+
+
+def _other_value(attribute: onnx.AttributeProto) -> AttributeValue:
+    kind = attribute.type
+    if kind == _Kind.STRING:
+        return _text(attribute.s)
+    if kind == _Kind.FLOATS:
+        return tuple(attribute.floats)
+    if kind == _Kind.STRINGS:
+        return tuple(_text(item) for item in attribute.strings)
+    # A tensor, a body, a type: what matters is whether two are equal.
+    return hashlib.sha256(attribute.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
+def _bodies(attribute: onnx.AttributeProto) -> tuple[onnx.GraphProto, ...]:
+    if attribute.type == _Kind.GRAPH:
+        return (attribute.g,)
+    return tuple(attribute.graphs) if attribute.type == _Kind.GRAPHS else ()
+
+
+def _lacks_values(attribute: onnx.AttributeProto) -> bool:
+    """Whether the bytes of a tensor attribute are elsewhere, so that equality cannot be seen."""
+    tensors = [attribute.t] if attribute.type == _Kind.TENSOR else list(attribute.tensors)
+    return any(t.data_location == onnx.TensorProto.EXTERNAL for t in tensors)
+
+
+def _read_bodies(node: Node) -> None:
+    """Fill in what the bodies of `node` read from outside, bring along, and whether they are pure."""
+    captured: dict[str, None] = {}
+    initializers: list[onnx.TensorProto] = []
+
+    def visit(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
+        initializers.extend(graph.initializer)
+        defined = {value.name for value in graph.input}
+        defined.update(tensor.name for tensor in graph.initializer)
+        defined.update(sparse.values.name for sparse in graph.sparse_initializer)
+        defined.update(name for inner in graph.node for name in inner.output)
+        known = outer | defined
+        for inner in graph.node:
+            captured.update((name, None) for name in inner.input if name and name not in known)
+            record = _record_body_node(inner)
+            node.is_pure = node.is_pure and record
+            for attribute in inner.attribute:
+                for body in _bodies(attribute):
+                    visit(body, known)
+        captured.update((v.name, None) for v in graph.output if v.name and v.name not in known)
+
+    for body in node.bodies:
+        visit(body, frozenset())
+    node.captured = tuple(name for name in captured if name not in node.inputs)
+    node.body_initializers = tuple(initializers)
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in initializers):
+        node.is_pure = False
+
+
+def _record_body_node(inner: onnx.NodeProto) -> bool:
+    if inner.op_type in RANDOM_OPS or inner.op_type == "Dropout":
+        return False
+    if inner.domain not in _KNOWN_DOMAINS and inner.domain != "ai.onnx":
+        return False
+    return not any(_lacks_values(attribute) for attribute in inner.attribute)
+
+
+def _check_producers(nodes: Iterable[Node], graph: onnx.GraphProto, where: str) -> None:
+    producer: dict[str, str] = {value.name: "the graph's inputs" for value in graph.input}
+    producer.update((tensor.name, "the initializers") for tensor in graph.initializer)
+    producer.update((s.values.name, "the initializers") for s in graph.sparse_initializer)
+    problems: list[PlannerError] = []
+    for node in nodes:
+        for name in node.outputs:
+            if name in producer:
+                text = f"tensor `{name}` is produced by `{node.name or node.op}` and by"
+                problems.append(
+                    GraphError(f"{text} {producer[name]}", code="PLN201", where=where)
+                )
+            elif name:
+                producer[name] = f"`{node.name or node.op}`"
+    raise_all(problems)
+
+
+def _name_all(nodes: list[Node]) -> list[str]:
+    """Give unnamed nodes, and the later ones of a name, the name of their first output."""
+    taken = Counter(node.name for node in nodes if node.name)
+    used: set[str] = set()
+    renamed: list[str] = []
+    for index, node in enumerate(nodes):
+        if node.name and node.name not in used:
+            used.add(node.name)
+            continue
+        first = next((name for name in node.outputs if name), f"{node.op}_{index}")
+        name, copies = first, 1
+        while name in used or name in taken:
+            copies += 1
+            name = f"{first}#{copies}"
+        if node.name:
+            renamed.append(f"`{node.name}` to `{name}`")
+        node.name = name
+        used.add(name)
+    if not renamed:
+        return []
+    more = f" and {len(renamed) - 5} more" if len(renamed) > 5 else ""
+    return [f"renamed operators whose name was taken: {', '.join(renamed[:5])}{more}"]
+
+
+def _sorted(nodes: list[Node]) -> list[Node]:
+    """Kahn's algorithm, smallest position first; nodes on a cycle come last, in file order."""
+    producer = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
+    find = producer.get
+    needs: list[set[int]] = []
+    is_sorted = True
+    for index, node in enumerate(nodes):
+        reads = [*node.inputs, *node.captured] if node.captured else node.inputs
+        need = {i for name in reads if (i := find(name)) is not None}
+        is_sorted = is_sorted and (not need or max(need) < index)
+        needs.append(need)
+    if is_sorted:
+        return nodes
+    followers: list[list[int]] = [[] for _ in nodes]
+    waiting = [len(need) for need in needs]
+    for index, need in enumerate(needs):
+        for earlier in need:
+            followers[earlier].append(index)
+    ready = [index for index, count in enumerate(waiting) if not count]
+    order: list[int] = []
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(index)
+        for follower in followers[index]:
+            waiting[follower] -= 1
+            if not waiting[follower]:
+                heapq.heappush(ready, follower)
+    # Assembly tells which operators form the cycle.
+    order += [index for index, count in enumerate(waiting) if count]
+    return [nodes[index] for index in order]

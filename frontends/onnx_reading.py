@@ -1,0 +1,229 @@
+"""From bytes to a ModelProto that is worth looking at: parse, versions, external paths."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple
+from pathlib import Path
+
+import onnx
+import onnx.defs
+import onnx.inliner
+from google.protobuf.message import DecodeError
+
+from planner.errors import InputError, PlannerError, raise_all
+from planner.frontend_api import LoadOptions
+from planner.frontends.onnx_wire import WireError, strip_payloads
+
+DIRECT_BYTES = 4 * 1024 * 1024
+"""Files up to this size are parsed as they are."""
+
+DIGEST_BYTES = 64 * 1024 * 1024
+"""Above this size the digest covers the file without its weights, and its length."""
+
+MAX_INLINED_NODES = 1_000_000
+"""Local functions that call each other can multiply without bound; no model comes near this."""
+
+_KNOWN_STARTS = (
+    (b"PK\x03\x04", "it looks like a TorchScript / torch.export archive (a zip file)"),
+    (b"version https://git-lfs", "it looks like a Git LFS pointer; run `git lfs pull`"),
+    (b"\x89HDF\r\n", "it looks like an HDF5 (Keras) file"),
+    (b"\x80\x02", "it looks like a Python pickle (a PyTorch state dict)"),
+    (b"\x1f\x8b", "it looks like a gzip file"),
+)
+
+
+def read_model(
+    data: bytes | Path, *, where: str, options: LoadOptions
+) -> tuple[onnx.ModelProto, str]:
+    """Parse an ONNX file without its weights, local functions inlined.
+
+    Returns:
+        The model and its digest: SHA-256 over the file (above `DIGEST_BYTES`: over what is left of
+        it without large tensors, and its length) and the options.
+
+    Raises:
+        InputError: PLN112 not an ONNX model, PLN113 unsupported version, PLN114 external data
+            outside the model's folder.
+    """
+    with _opened(data, where) as content:
+        size = len(content)
+        try:
+            message = bytes(content) if size <= DIRECT_BYTES else strip_payloads(content)
+            model = onnx.ModelProto.FromString(message)
+        except (WireError, DecodeError, RecursionError) as error:
+            raise not_a_model(content, where, str(error)) from error
+        digest = hashlib.sha256(content if size <= DIGEST_BYTES else message)
+        head = bytes(content[:64])
+    if size > DIGEST_BYTES:
+        digest.update(str(size).encode())
+    digest.update(repr(_plain(options)).encode())
+    if not model.HasField("graph") or not model.graph.node:
+        raise not_a_model(head, where, "it has no graph with operators")
+    raise_all([*_version_problems(model, where), *external_problems(model, where)])
+    if model.functions:
+        model = _inlined(model, where)
+    return model, digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(data: bytes | Path, where: str) -> Iterator[bytes | mmap.mmap]:
+    if isinstance(data, bytes):
+        yield data
+        return
+    try:
+        with data.open("rb") as file:
+            if not data.stat().st_size:
+                yield b""
+                return
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                yield mapped
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror or error}", code="PLN101", where=where
+        ) from error
+
+
+def _plain(options: LoadOptions) -> tuple[object, ...]:
+    """The options as a value whose `repr` depends on nothing else."""
+    inputs, batch, dims, *rest = astuple(options)
+    return (inputs, batch, sorted(dims.items()), *rest)
+
+
+def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputError:
+    """PLN112, with a guess at what the file is instead."""
+    head = bytes(content[:512])
+    guess = next((text for start, text in _KNOWN_STARTS if head.startswith(start)), None)
+    if not head:
+        guess = "it is empty"
+    elif guess is None and head[4:8] == b"ORTM":
+        guess = "it looks like an onnxruntime `.ort` file; plan the `.onnx` file it was made from"
+    elif guess is None and re.match(rb"\s*[{\[]", head):
+        guess = "it looks like JSON"
+    elif guess is None and re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head):
+        guess = "it looks like text"
+    reason = guess or detail or "the protobuf message is malformed or cut off"
+    return InputError(f"not an ONNX model: {reason}", code="PLN112", where=where)
+
+
+def _version_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
+    problems: list[PlannerError] = []
+    upgrade = f"export with an older version, or `pip install -U onnx` (installed: {onnx.__version__})"
+    if not 0 < model.ir_version <= onnx.IR_VERSION:
+        text = f"IR version {model.ir_version} is unsupported, expected 1 to {onnx.IR_VERSION}"
+        problems.append(InputError(text, code="PLN113", where=where, hint=upgrade))
+    newest = onnx.defs.onnx_opset_version()
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions:
+        text = "`opset_import` names no version of the default operator set"
+        problems.append(InputError(text, code="PLN113", where=where))
+    elif not all(0 < version <= newest for version in versions):
+        text = f"opset {max(versions)} is unsupported, expected 1 to {newest}"
+        problems.append(InputError(text, code="PLN113", where=where, hint=upgrade))
+    return problems
+
+
+def opset_version(model: onnx.ModelProto) -> int:
+    """Version of the default operator set; `read_model` has checked that there is one."""
+    return max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+
+
+def external_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
+    """PLN114 for every external tensor whose file is not below the model's folder.
+
+    The files are never opened; but a model that points elsewhere is not to be passed on.
+    """
+    problems: list[PlannerError] = []
+    judged: dict[str, bool] = {}
+    for tensor in _all_tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+        if judged.setdefault(location, _leaves_folder(location)):
+            text = f"external data of initializer `{tensor.name}` is at `{location}`, expected a path"
+            problems.append(
+                InputError(f"{text} inside the model's folder", code="PLN114", where=where)
+            )
+    return problems
+
+
+def _leaves_folder(location: str) -> bool:
+    parts = re.split(r"[/\\]", location)
+    if location.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", location):
+        return True
+    depth = 0
+    for part in parts:
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            return True
+    return False
+
+
+def _all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from _graph_tensors(model.graph)
+    for function in model.functions:
+        yield from _node_tensors(function.node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield sparse.values
+        yield sparse.indices
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    kinds = onnx.AttributeProto
+    for node in nodes:
+        for attribute in node.attribute:
+            kind = attribute.type
+            if kind in (kinds.INT, kinds.INTS, kinds.FLOAT, kinds.STRING):
+                continue
+            if kind == kinds.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
+            if kind == kinds.GRAPH:
+                yield from _graph_tensors(attribute.g)
+            for graph in attribute.graphs:
+                yield from _graph_tensors(graph)
+
+
+def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """The model with the bodies of its local functions in place of the calls.
+
+    Raises:
+        InputError: PLN112 if functions call themselves or multiply beyond `MAX_INLINED_NODES`.
+    """
+    sizes: dict[tuple[str, str], int] = {}
+    bodies = {(f.domain, f.name): f for f in model.functions}
+
+    def size_of(nodes: Iterable[onnx.NodeProto], calling: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            total += 1
+            key = (node.domain, node.op_type)
+            if key in bodies:
+                if key in calling or len(calling) > 100:
+                    text = f"the local function `{key[1]}` calls itself"
+                    raise InputError(text, code="PLN112", where=where)
+                if key not in sizes:
+                    sizes[key] = size_of(bodies[key].node, (*calling, key))
+                total += sizes[key]
+            for attribute in node.attribute:
+                for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                    total += size_of(graph.node, calling)
+        return total
+
+    if size_of(model.graph.node, ()) > MAX_INLINED_NODES:
+        text = f"its local functions make more than {MAX_INLINED_NODES} operators"
+        raise InputError(text, code="PLN112", where=where)
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, DecodeError) as error:
+        text = f"its local functions cannot be inlined: {str(error).splitlines()[0]}"
+        raise InputError(text, code="PLN112", where=where) from error

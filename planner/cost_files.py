@@ -1,0 +1,218 @@
+"""The costs file, `costs.v1`: hosts, links, workload and rules, as its readers know them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from planner.documents import Items, JsonValue, StrictModel, parse_json, read_bytes, validate
+from planner.dtypes import WIRE_DTYPES
+from planner.errors import InputError, PlannerError, raise_all
+
+MAX_SECONDS = 1e9
+"""Times of one operator above this (thirty years) are refused as mistakes."""
+MAX_RATE = 1e18
+
+Name = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Rate = Annotated[float, Field(gt=0, le=MAX_RATE)]
+PositiveRate = Annotated[float, Field(gt=0, le=1e24)]
+ByteCount = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class NodeCost(StrictModel):
+    """What one operator costs, in seconds per iteration at the planned batch."""
+
+    node: Annotated[str, Field(alias="name", min_length=1)]
+    forward_s: Seconds
+    backward_s: Seconds | None = None
+
+
+class DefaultCost(StrictModel):
+    """What operators cost that the table does not name."""
+
+    forward_s: Seconds
+    backward_s: Seconds = 0.0
+
+
+class TableHost(StrictModel):
+    """A host whose operators are priced one by one."""
+
+    name: Name
+    model: Literal["table"]
+    nodes: Items[NodeCost] = ()
+    default: DefaultCost | None = None
+    memory_bytes: ByteCount | None = None
+
+
+class AnalyticalHost(StrictModel):
+    """A host priced by the roofline of its hardware: a preset, figures, or both."""
+
+    name: Name
+    model: Literal["analytical"]
+    hardware: str | None = None
+    precision: Literal["float32", "float16", "bfloat16", "int8"] | None = None
+    peak_flops: PositiveRate | None = None
+    memory_bandwidth_bytes_per_s: PositiveRate | None = None
+    efficiency: Annotated[float, Field(gt=0, le=1)] | None = None
+    overhead_s: Seconds | None = None
+    memory_bytes: ByteCount | None = None
+
+    @model_validator(mode="after")
+    def _is_priced(self) -> AnalyticalHost:
+        if self.hardware is None and (
+            self.peak_flops is None or self.memory_bandwidth_bytes_per_s is None
+        ):
+            raise ValueError(
+                "needs `hardware`, or both `peak_flops` and `memory_bandwidth_bytes_per_s`"
+            )
+        return self
+
+
+class PluginHost(StrictModel):
+    """A host priced by a cost model that is not built in; the model checks the other keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Name
+    model: Name
+    memory_bytes: ByteCount | None = None
+
+
+def _host_kind(host: Any) -> str:
+    model = host.get("model") if isinstance(host, dict) else getattr(host, "model", None)
+    return model if model in ("table", "analytical") else "plugin"
+
+
+HostEntry = Annotated[
+    Annotated[TableHost, Tag("table")]
+    | Annotated[AnalyticalHost, Tag("analytical")]
+    | Annotated[PluginHost, Tag("plugin")],
+    Discriminator(_host_kind),
+]
+
+
+class LinkEntry(StrictModel):
+    """A link between two neighbouring hosts."""
+
+    uplink_bps: Rate
+    downlink_bps: Rate
+    latency_s: Seconds = 0.0
+
+
+class WorkloadEntry(StrictModel):
+    """What one round consists of."""
+
+    mode: Literal["training", "inference"] = "training"
+    iterations_per_round: Annotated[int, Field(ge=1, le=10**9)] = 1
+    label_bytes: ByteCount = 0
+    return_outputs: bool = False
+    batch_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    wire_dtype: Literal[WIRE_DTYPES] | None = None
+    optimizer_states: Annotated[int, Field(ge=0, le=16)] = 0
+
+
+class PinEntry(StrictModel):
+    """An operator that must be placed on a host."""
+
+    node: Name
+    host: Name
+
+
+class InputEntry(StrictModel):
+    """A graph input that is produced at another host than the first."""
+
+    name: Name
+    host: Name
+
+
+class Costs(StrictModel):
+    """A costs file: what hosts, links and rules a plan is made for.
+
+    `planner.read_costs` makes one from a file, `Costs.model_validate` from a dict.
+    """
+
+    kind: Literal["costs"]
+    version: Literal[1]
+    workload: WorkloadEntry = WorkloadEntry()
+    hosts: Annotated[Items[HostEntry], Field(min_length=2)]
+    links: Annotated[Items[LinkEntry], Field(min_length=1)]
+    inputs: Items[InputEntry] = ()
+    pins: Items[PinEntry] = ()
+    together: Items[Items[Name]] = ()
+    forbid_crossing: Items[Name] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical content: equal for files that say the same."""
+        content = self.model_dump(mode="json", by_alias=True)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_costs(path: str | Path) -> Costs:
+    """Read a costs file.
+
+    Args:
+        path: A JSON file of kind `costs`, version 1.
+
+    Raises:
+        PlannerError: With every problem of the file at its place.
+    """
+    return parse_costs(read_bytes(Path(path)), str(path))
+
+
+def parse_costs(data: bytes, where: str) -> Costs:
+    """`read_costs` for bytes; `where` names them in errors."""
+    return check_costs(parse_json(data, where), where)
+
+
+def check_costs(document: JsonValue, where: str) -> Costs:
+    """Check a parsed document, alone and across its parts.
+
+    Raises:
+        PlannerError: With every problem of the document.
+    """
+    if isinstance(document, Mapping) and document.get("kind") not in ("costs", None):
+        kind = document["kind"]
+        raise InputError(
+            f"is a document of kind `{kind}`, expected `costs`", code="PLN110", where=f"{where}: $"
+        )
+    costs = validate(Costs, document, where)
+    raise_all(list(_cross_problems(costs, where)))
+    return costs
+
+
+def _cross_problems(costs: Costs, where: str) -> Iterator[PlannerError]:
+    hosts = [host.name for host in costs.hosts]
+    yield from _repeats(hosts, f"{where}: $.hosts", "host")
+    if len(costs.links) != len(hosts) - 1:
+        text = f"has {len(costs.links)} links for {len(hosts)} hosts, expected {len(hosts) - 1}"
+        yield InputError(text, code="PLN109", where=f"{where}: $.links")
+    named = [("pins", pin.host) for pin in costs.pins] + [("inputs", i.host) for i in costs.inputs]
+    counts = {"pins": 0, "inputs": 0}
+    for section, host in named:
+        place = f"{where}: $.{section}[{counts[section]}].host"
+        counts[section] += 1
+        if host not in hosts:
+            known = ", ".join(f"`{name}`" for name in hosts)
+            text = f"unknown host `{host}`"
+            yield InputError(text, code="PLN111", where=place, hint=f"hosts: {known}")
+    yield from _repeats([i.name for i in costs.inputs], f"{where}: $.inputs", "input")
+    for position, host_entry in enumerate(costs.hosts):
+        if isinstance(host_entry, TableHost):
+            names = [row.node for row in host_entry.nodes]
+            yield from _repeats(names, f"{where}: $.hosts[{position}].nodes", "node")
+
+
+def _repeats(names: Sequence[str], where: str, what: str) -> Iterator[PlannerError]:
+    seen: set[str] = set()
+    for position, name in enumerate(names):
+        if name in seen:
+            text = f"{what} `{name}` is listed twice"
+            yield InputError(text, code="PLN105", where=f"{where}[{position}].name")
+        seen.add(name)

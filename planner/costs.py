@@ -1,0 +1,93 @@
+"""What every operator costs on every host, as arrays aligned with a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from planner.graphs import BoolArray, Graph, IntArray
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HostCosts:
+    """One host's costs: seconds per iteration; shape [operators]. Notes are for people."""
+
+    forward_s: FloatArray
+    backward_s: FloatArray
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CostTable:
+    """All costs that do not depend on the links.
+
+    Attributes:
+        forward_s: Seconds per iteration; shape [hosts, operators].
+        backward_s: The same for the backward pass; zero in inference.
+        activation_bytes: What a tensor takes on the wire, up; shape [tensors].
+        gradient_bytes: What its gradient takes, down; zero where there is none.
+        parameter_bytes: What a parameter takes in an exchange; zero unless trainable.
+        notes: What a person should know about the numbers.
+    """
+
+    forward_s: FloatArray
+    backward_s: FloatArray
+    activation_bytes: IntArray
+    gradient_bytes: IntArray
+    parameter_bytes: IntArray
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CostContext:
+    """What a cost model is told beside the graph.
+
+    Attributes:
+        host: The host's name.
+        where: Place of the host in the costs file, for errors.
+        is_training: Whether backward seconds are asked for.
+        needs_gradient: Per tensor, whether a gradient is computed for it; shape [tensors].
+    """
+
+    host: str
+    where: str
+    is_training: bool
+    needs_gradient: BoolArray
+
+    def has_backward(self, graph: Graph) -> BoolArray:
+        """Per operator, whether one of its outputs needs a gradient; shape [operators]."""
+        found = np.zeros(len(graph.operators), np.bool_)
+        if self.is_training:
+            produced = self.needs_gradient & (graph.producers >= 0)
+            found[graph.producers[produced]] = True
+        return found
+
+
+class CostModel(Protocol):
+    """The contract of a cost model plug-in (entry-point group `planner.costmodels`)."""
+
+    @property
+    def name(self) -> str:
+        """What a costs file calls it in `model`."""
+
+    @property
+    def requires(self) -> Sequence[str]:
+        """Modules that must be installed; checked without importing them."""
+
+    @property
+    def options(self) -> type[BaseModel]:
+        """The keys of a host that uses it, beside `name` and `model`; strict."""
+
+    def cost(self, graph: Graph, options: BaseModel, context: CostContext) -> HostCosts:
+        """Price every operator of `graph` on one host.
+
+        Raises:
+            PlannerError: Listing every operator that has no price.
+        """

@@ -1,0 +1,241 @@
+"""What a given placement costs, straight from the formulas of the design, §2.
+
+This module shares nothing with the problem's terms, the network or any solver: it is what they are
+checked against. It works in float64 and adds up with `math.fsum`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.cost_files import Costs
+from planner.costs import CostTable, FloatArray
+from planner.errors import PlanError, PlannerError, name_hint, raise_all
+from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.pricing import price, scenario_of
+from planner.scenarios import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """The delay of one round by term; everything but `exchange_s` is per iteration.
+
+    Attributes:
+        iterations: Iterations per round; 1 in inference.
+        forward_s: Seconds of forward compute on each host, in route order.
+        backward_s: Seconds of backward compute on each host.
+        uplink_s: Activations and labels up the links.
+        downlink_s: Gradients (or returned outputs) down the links.
+        latency_s: Latency of the links that are used.
+        sync_s: Keeping both copies of straddling tied parameters equal.
+        exchange_s: Download and upload of the parameters that are not at home, per round.
+    """
+
+    iterations: int
+    forward_s: tuple[float, ...]
+    backward_s: tuple[float, ...]
+    uplink_s: float
+    downlink_s: float
+    latency_s: float
+    sync_s: float
+    exchange_s: float
+
+    @property
+    def iteration_s(self) -> float:
+        """Seconds of one iteration."""
+        terms = (self.uplink_s, self.downlink_s, self.latency_s, self.sync_s)
+        return math.fsum([*self.forward_s, *self.backward_s, *terms])
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of one round."""
+        return math.fsum([self.iterations * self.iteration_s, self.exchange_s])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """A tensor (or the labels) that crosses a link: bytes up, bytes of gradient down."""
+
+    tensor: int | None
+    link: int
+    up_bytes: int
+    down_bytes: int
+
+
+def evaluate(graph: Graph, costs: Costs, placement: Mapping[str, str]) -> Delay:
+    """The delay of a placement, independent of any solver.
+
+    Args:
+        graph: The model.
+        costs: The costs file.
+        placement: Host name of every operator, by name.
+
+    Raises:
+        PlannerError: If the placement breaks a rule; every violation is listed.
+    """
+    scenario = scenario_of(graph, costs)
+    hosts = resolve_placement(graph, scenario, placement)
+    raise_all(list(violations(graph, scenario, hosts)))
+    return delay_of(graph, price(graph, costs, scenario.workload), scenario, hosts)
+
+
+def resolve_placement(graph: Graph, scenario: Scenario, placement: Mapping[str, str]) -> IntArray:
+    """Host index of each operator, in graph order.
+
+    Raises:
+        PlannerError: With every operator that is missing or unknown, and every unknown host.
+    """
+    names = scenario.route.hosts
+    problems: list[PlannerError] = []
+    missing = [op.name for op in graph.operators if op.name not in placement]
+    if missing:
+        shown = ", ".join(f"`{name}`" for name in missing[:20])
+        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
+        text = f"the placement lacks {len(missing)} operators: {shown}{more}"
+        problems.append(PlanError(text, code="PLN402", where="placement"))
+    result = np.zeros(len(graph.operators), np.int64)
+    for operator, host in placement.items():
+        index = graph.operator_index.get(operator)
+        if index is None:
+            reason = graph.folded.get(operator)
+            text = f"the graph has no operator `{operator}`"
+            hint = name_hint(operator, graph.operator_index, "operators")
+            if reason is not None:
+                text, hint = f"operator `{operator}` was folded away ({reason})", "leave it out"
+            problems.append(PlanError(text, code="PLN402", where="placement", hint=hint))
+        elif host not in names:
+            text = f"`{operator}` is placed on unknown host `{host}`"
+            hint = name_hint(str(host), names, "hosts")
+            problems.append(PlanError(text, code="PLN402", where="placement", hint=hint))
+        else:
+            result[index] = names.index(host)
+    raise_all(problems)
+    return result
+
+
+def violations(graph: Graph, scenario: Scenario, hosts: IntArray) -> Iterator[PlannerError]:
+    """Every rule that a placement breaks, each as an error that names it."""
+    names, rules = scenario.route.hosts, scenario.rules
+    operators, place = graph.operators, hosts.tolist()
+
+    inputs_at = dict(rules.input_hosts)
+    forbidden = set(rules.forbidden)
+    for index, tensor in enumerate(graph.tensors):
+        is_input = tensor.producer == GRAPH_INPUT
+        start = inputs_at.get(index, 0) if is_input else place[tensor.producer]
+        for consumer in tensor.consumers:
+            reader = f"`{operators[consumer].name}` on `{names[place[consumer]]}`"
+            if place[consumer] < start:
+                text = f"`{tensor.name}` flows back from `{names[start]}` to {reader}"
+                yield _violation(text)
+            elif place[consumer] > start and index in forbidden:
+                yield _violation(f"`{tensor.name}` may not cross a link, but {reader} reads it")
+    for operator, host in rules.pins:
+        if place[operator] != host:
+            name, found = operators[operator].name, names[place[operator]]
+            yield _violation(f"`{name}` is pinned to `{names[host]}`, but placed on `{found}`")
+    for group in rules.together:
+        yield from _apart(graph, place, group, "are kept together")
+    if scenario.workload.is_training and len(names) > 2:
+        for parameter in graph.parameters:
+            if parameter.trainable and parameter.size_bytes:
+                why = f"read the trainable parameter `{parameter.name}`"
+                yield from _apart(graph, place, parameter.readers, why)
+
+
+def _violation(text: str) -> PlanError:
+    return PlanError(text, code="PLN403", where="placement")
+
+
+def _apart(
+    graph: Graph, place: Sequence[int], group: Sequence[int], why: str
+) -> Iterator[PlannerError]:
+    others = [operator for operator in group if place[operator] != place[group[0]]]
+    if others:
+        pair = f"`{graph.operators[group[0]].name}` and `{graph.operators[others[0]].name}`"
+        yield _violation(f"{pair} {why}, but are placed apart")
+
+
+def crossings(
+    graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
+) -> Iterator[Crossing]:
+    """Every (tensor, link) pair over which a tensor is sent, once per link; then the labels."""
+    place = hosts.tolist()
+    inputs_at = dict(scenario.rules.input_hosts)
+    for index, tensor in enumerate(graph.tensors):
+        if not tensor.consumers:
+            continue
+        is_input = tensor.producer == GRAPH_INPUT
+        start = inputs_at.get(index, 0) if is_input else place[tensor.producer]
+        for link in range(start, max(place[consumer] for consumer in tensor.consumers)):
+            yield Crossing(
+                tensor=index,
+                link=link,
+                up_bytes=int(table.activation_bytes[index]),
+                down_bytes=int(table.gradient_bytes[index]),
+            )
+    workload = scenario.workload
+    if workload.is_training and workload.label_bytes:
+        end = max((place[int(operator)] for operator in graph.output_operators), default=0)
+        for link in range(end):
+            yield Crossing(tensor=None, link=link, up_bytes=workload.label_bytes, down_bytes=0)
+
+
+def delay_of(graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray) -> Delay:
+    """The delay of a placement that keeps the rules; see `evaluate`."""
+    workload, links = scenario.workload, scenario.route.links
+    n_hosts = len(scenario.route.hosts)
+    up, down = [], []
+    for crossing in crossings(graph, table, scenario, hosts):
+        up.append(8.0 * crossing.up_bytes / links[crossing.link].uplink_bps)
+        down.append(8.0 * crossing.down_bytes / links[crossing.link].downlink_bps)
+    returned = workload.return_outputs and not workload.is_training
+    if returned:
+        for index in graph.outputs:
+            producer = graph.tensors[index].producer
+            for link in links[: int(hosts[producer])] if producer != GRAPH_INPUT else ():
+                down.append(8.0 * int(table.activation_bytes[index]) / link.downlink_bps)
+    used = int(hosts.max(initial=0))
+    one_ways = 2 if workload.is_training or returned else 1
+    exchange, sync = _parameter_traffic(graph, table, scenario, hosts)
+    return Delay(
+        iterations=workload.iterations,
+        forward_s=_per_host(table.forward_s, hosts, n_hosts),
+        backward_s=_per_host(table.backward_s, hosts, n_hosts),
+        uplink_s=math.fsum(up),
+        downlink_s=math.fsum(down),
+        latency_s=math.fsum(one_ways * link.latency_s for link in links[:used]),
+        sync_s=math.fsum(sync),
+        exchange_s=math.fsum(exchange),
+    )
+
+
+def _per_host(seconds: FloatArray, hosts: IntArray, n_hosts: int) -> tuple[float, ...]:
+    return tuple(math.fsum(seconds[host][hosts == host]) for host in range(n_hosts))
+
+
+def _parameter_traffic(
+    graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
+) -> tuple[list[float], list[float]]:
+    """Seconds of exchange per round and of synchronisation per iteration, one per parameter."""
+    exchange: list[float] = []
+    sync: list[float] = []
+    if not scenario.workload.is_training:
+        return exchange, sync
+    home = len(scenario.route.hosts) - 1
+    place = hosts.tolist()
+    links = scenario.route.links
+    there_and_back = [1.0 / link.uplink_bps + 1.0 / link.downlink_bps for link in links]
+    for index, parameter in enumerate(graph.parameters):
+        bits = 8.0 * int(table.parameter_bytes[index])
+        holders = {place[operator] for operator in parameter.readers}
+        for host in holders:
+            exchange += [bits * per_bit for per_bit in there_and_back[host:home]]
+        for link, per_bit in enumerate(there_and_back):
+            if min(holders) <= link < max(holders):
+                sync.append(bits * per_bit)
+    return exchange, sync

@@ -1,0 +1,152 @@
+"""Which placements are feasible, decided by reachability before any cost is looked at.
+
+Every rule says that one operator is not after another, or bounds an operator's host. So the
+operators that must be at or before a host are found by a search backwards from those that are bound
+to it, and a contradiction is a chain of rules from one pin to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.errors import PlanError
+from planner.graphs import IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+Describe = Callable[[int, int, int], str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Constraints:
+    """Placement rules as bounds and arcs.
+
+    Attributes:
+        n_hosts: Number of hosts, K.
+        low, high: First and last host allowed for each operator; shape [operators].
+        before, after: Arcs: the operator `before[i]` is not placed after `after[i]`; [arcs].
+        reason: What each arc comes from, an index that `describe` understands; [arcs].
+        is_data: Whether an arc is a tensor's, not another rule's; shape [arcs].
+        describe: (before, after, reason) → a clause in words, for a chain of reasons.
+        describe_bound: (operator, low or high) → why an operator is bound, in words.
+    """
+
+    n_hosts: int
+    low: IntArray
+    high: IntArray
+    before: IntArray
+    after: IntArray
+    reason: IntArray
+    is_data: BoolArray
+    describe: Describe
+    describe_bound: Callable[[int, bool], str]
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether any operator may not be on every host."""
+        return bool(self.low.any() or (self.high < self.n_hosts - 1).any())
+
+    def prefix_feasible(self) -> BoolArray:
+        """Which cut positions of one topological order keep the rules; [links, operators + 1].
+
+        A position j of link k puts operators before j on hosts up to k. An arc that points against
+        the order ties two operators, so no position may lie between them.
+        """
+        n, links = len(self.low), self.n_hosts - 1
+        blocked = np.zeros(n + 2, np.int64)
+        against = self.before > self.after
+        np.add.at(blocked, self.after[against] + 1, 1)
+        np.add.at(blocked, self.before[against] + 1, -1)
+        open_positions = np.cumsum(blocked)[: n + 1] == 0
+        feasible = np.empty((links, n + 1), np.bool_)
+        positions = np.arange(n + 1)
+        for k in range(links):
+            must_be_after = np.flatnonzero(self.low > k)
+            must_be_before = np.flatnonzero(self.high <= k)
+            last = must_be_after[0] if len(must_be_after) else n
+            first = must_be_before[-1] + 1 if len(must_be_before) else 0
+            feasible[k] = open_positions & (positions >= first) & (positions <= last)
+        return feasible
+
+
+def feasible_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:
+    """The componentwise latest and earliest feasible placements; shape [operators] each.
+
+    Raises:
+        PlanError: With exit status 3 and the chain of reasons, if no placement is feasible.
+    """
+    latest = np.full(len(constraints.low), constraints.n_hosts - 1, np.int64)
+    earliest = np.zeros(len(constraints.low), np.int64)
+    if not constraints.is_bound:
+        return latest, earliest
+    for host in reversed(range(constraints.n_hosts - 1)):
+        latest[_closure(constraints, host)] = host
+    for host in range(1, constraints.n_hosts):
+        earliest[_forward_closure(constraints, host)] = host
+    return latest, earliest
+
+
+def _closure(constraints: Constraints, host: int) -> IntArray:
+    """Operators that every feasible placement has at or before `host`."""
+    starts = np.flatnonzero(constraints.high <= host)
+    found = _search(starts, constraints.after, constraints.before, len(constraints.low))
+    clashes = found.members[constraints.low[found.members] > host]
+    if len(clashes):
+        raise _infeasible(constraints, found, int(clashes[0]))
+    return found.members
+
+
+def _forward_closure(constraints: Constraints, host: int) -> IntArray:
+    starts = np.flatnonzero(constraints.low >= host)
+    return _search(starts, constraints.before, constraints.after, len(constraints.low)).members
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """What a breadth-first search found, and over which arc (−1: a start)."""
+
+    members: IntArray
+    arc_to: dict[int, int]
+
+
+def _search(starts: IntArray, tails: IntArray, heads: IntArray, n: int) -> _Search:
+    order = np.argsort(tails, kind="stable")
+    row = np.searchsorted(tails[order], np.arange(n + 1))
+    arc_to = dict.fromkeys(starts.tolist(), -1)
+    queue = list(arc_to)
+    for vertex in queue:
+        for arc in order[row[vertex] : row[vertex + 1]].tolist():
+            head = int(heads[arc])
+            if head not in arc_to:
+                arc_to[head] = arc
+                queue.append(head)
+    return _Search(members=np.array(sorted(arc_to), np.int64), arc_to=arc_to)
+
+
+def _infeasible(constraints: Constraints, found: _Search, clash: int) -> PlanError:
+    clauses = list(_clauses(constraints, found, clash))
+    shown = clauses if len(clauses) <= 12 else [*clauses[:6], "…", *clauses[-5:]]
+    chain = "\n  and because ".join(shown)
+    return PlanError(
+        f"no placement satisfies the rules\n  because {chain}\n  no host is left for it",
+        code="PLN401",
+        exit_code=3,
+        hint="drop one of the rules in the chain",
+    )
+
+
+def _clauses(constraints: Constraints, found: _Search, clash: int) -> Iterator[str]:
+    """From the operator that is bound early, along the arcs, to the one that is bound late."""
+    path = []
+    vertex = clash
+    while (arc := found.arc_to[vertex]) >= 0:
+        path.append(arc)
+        vertex = int(constraints.after[arc])
+    yield constraints.describe_bound(vertex, False)
+    for arc in reversed(path):
+        before, after = int(constraints.before[arc]), int(constraints.after[arc])
+        yield constraints.describe(before, after, int(constraints.reason[arc]))
+    yield constraints.describe_bound(clash, True)

@@ -1,0 +1,197 @@
+"""From a graph and a costs file to what a problem is made of: a cost table and a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from planner.cost_files import Costs, PluginHost
+from planner.costs import CostContext, CostModel, CostTable, HostCosts
+from planner.documents import validate
+from planner.dtypes import ASSUMED_BITS, BITS, is_floating
+from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
+from planner.gradients import needs_gradient
+from planner.graphs import GRAPH_INPUT, BoolArray, Graph, IntArray
+from planner.registry import COST_MODELS
+from planner.scenarios import Link, Mode, Route, Rules, Scenario, Workload
+
+
+def scenario_of(graph: Graph, costs: Costs) -> Scenario:
+    """Route, workload and rules of a costs file, with names resolved in `graph`.
+
+    Raises:
+        PlannerError: With every name that the graph does not have, and if the costs are for
+            another batch than the graph.
+    """
+    entry = costs.workload
+    problems: list[PlannerError] = []
+    if entry.batch_size is not None and graph.batch not in (None, entry.batch_size):
+        problems.append(
+            PlanError(
+                f"the graph is at batch {graph.batch}, the costs are for {entry.batch_size}",
+                code="PLN310",
+                where="workload.batch_size",
+                hint=f"load the graph with `batch={entry.batch_size}` (`--batch`)",
+            )
+        )
+    hosts = tuple(host.name for host in costs.hosts)
+    rules = _rules(graph, costs, hosts, problems)
+    raise_all(problems)
+    return Scenario(
+        route=Route(
+            hosts=hosts,
+            links=tuple(
+                Link(
+                    uplink_bps=link.uplink_bps,
+                    downlink_bps=link.downlink_bps,
+                    latency_s=link.latency_s,
+                )
+                for link in costs.links
+            ),
+        ),
+        workload=Workload(
+            mode=Mode(entry.mode),
+            iterations_per_round=entry.iterations_per_round,
+            label_bytes=entry.label_bytes,
+            return_outputs=entry.return_outputs,
+            batch_size=entry.batch_size,
+            wire_dtype=entry.wire_dtype,
+            optimizer_states=entry.optimizer_states,
+        ),
+        rules=rules,
+    )
+
+
+def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[PlannerError]) -> Rules:
+    def operator(name: str, where: str) -> int:
+        index = graph.operator_index.get(name, -1)
+        if index < 0:
+            problems.append(_unknown_operator(graph, name, where))
+        return index
+
+    def tensor(name: str, where: str) -> int:
+        index = graph.tensor_index.get(name, -1)
+        if index < 0:
+            hint = name_hint(name, graph.tensor_index, "tensors")
+            text = f"the graph has no tensor `{name}`"
+            problems.append(PlanError(text, code="PLN303", where=where, hint=hint))
+        return index
+
+    pins = tuple(
+        (operator(pin.node, f"$.pins[{i}].node"), hosts.index(pin.host))
+        for i, pin in enumerate(costs.pins)
+    )
+    together = tuple(
+        tuple(operator(name, f"$.together[{i}][{j}]") for j, name in enumerate(group))
+        for i, group in enumerate(costs.together)
+    )
+    forbidden = tuple(
+        tensor(name, f"$.forbid_crossing[{i}]") for i, name in enumerate(costs.forbid_crossing)
+    )
+    placed = []
+    for i, entry in enumerate(costs.inputs):
+        index = tensor(entry.name, f"$.inputs[{i}].name")
+        if index >= 0 and graph.tensors[index].producer != GRAPH_INPUT:
+            text = f"`{entry.name}` is no graph input"
+            inputs = [graph.tensors[t].name for t in graph.inputs]
+            hint = name_hint(entry.name, inputs, "graph inputs")
+            problems.append(PlanError(text, code="PLN303", where=f"$.inputs[{i}].name", hint=hint))
+        placed.append((index, hosts.index(entry.host)))
+    return Rules(pins=pins, together=together, forbidden=forbidden, input_hosts=tuple(placed))
+
+
+def _unknown_operator(graph: Graph, name: str, where: str) -> PlanError:
+    if name in graph.folded:
+        return PlanError(
+            f"operator `{name}` is not placed: it was folded away ({graph.folded[name]})",
+            code="PLN304",
+            where=where,
+            hint="remove the rule, or name the operators that read the result",
+        )
+    return PlanError(
+        f"the graph has no operator `{name}`",
+        code="PLN303",
+        where=where,
+        hint=name_hint(name, graph.operator_index, "operators"),
+    )
+
+
+def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
+    """Ask every host's cost model, and size what crosses the links.
+
+    Raises:
+        PlannerError: With every host that has no price for some operator.
+    """
+    gradient = (
+        needs_gradient(graph) if workload.is_training else np.zeros(len(graph.tensors), np.bool_)
+    )
+    rows: list[HostCosts] = []
+    problems: list[PlannerError] = []
+    notes: dict[str, None] = {}
+    for position, host in enumerate(costs.hosts):
+        context = CostContext(
+            host=host.name,
+            where=f"$.hosts[{position}]",
+            is_training=workload.is_training,
+            needs_gradient=gradient,
+        )
+        try:
+            model: CostModel = COST_MODELS.get(host.model, where=f"{context.where}.model")
+            options = host
+            if isinstance(host, PluginHost):
+                extra: Mapping[str, object] = host.model_extra or {}
+                options = validate(model.options, dict(extra), context.where)
+            row = model.cost(graph, options, context)
+            _check_row(graph, row, context)
+        except PlannerError as error:
+            problems += error.problems
+            continue
+        rows.append(row)
+        notes.update(dict.fromkeys(f"`{host.name}`: {note}" for note in row.notes))
+    raise_all(problems)
+    activation_bytes = wire_bytes(graph, workload)
+    return CostTable(
+        forward_s=np.stack([row.forward_s for row in rows]),
+        backward_s=np.stack([row.backward_s for row in rows]),
+        activation_bytes=activation_bytes,
+        gradient_bytes=np.where(gradient, activation_bytes, 0),
+        parameter_bytes=np.array(
+            [p.size_bytes if p.trainable and workload.is_training else 0 for p in graph.parameters],
+            np.int64,
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _check_row(graph: Graph, row: HostCosts, context: CostContext) -> None:
+    """A plug-in's numbers are checked like a file's: shape, finite, not negative."""
+    for what, values in (("forward_s", row.forward_s), ("backward_s", row.backward_s)):
+        if values.shape != (len(graph.operators),):
+            text = f"the cost model gave {what} of shape {values.shape}"
+            raise PluginError(text, code="PLN309", where=context.where)
+        wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+        if len(wrong):
+            name = graph.operators[wrong[0]].name
+            text = f"{what} of `{name}` is {values[wrong[0]]}, expected a finite number ≥ 0"
+            raise PluginError(text, code="PLN309", where=context.where)
+
+
+def wire_bytes(graph: Graph, workload: Workload) -> IntArray:
+    """Bytes of every tensor on the wire: floating-point ones wider than `wire_dtype` shrink."""
+    sizes = graph.tensor_bytes
+    if workload.wire_dtype is None:
+        return sizes
+    wire = BITS[workload.wire_dtype]
+    bits = np.array([_floating_bits(tensor.dtype) or wire for tensor in graph.tensors], np.int64)
+    shrunk = np.array(
+        [-(-int(size) * wire // int(width)) for size, width in zip(sizes, bits, strict=True)],
+        np.int64,
+    )
+    return np.where(bits > wire, shrunk, sizes)
+
+
+def _floating_bits(dtype: str | None) -> int:
+    if not is_floating(dtype):
+        return 0
+    return BITS[dtype] if dtype else ASSUMED_BITS

@@ -1,0 +1,172 @@
+"""Frontends, cost models and solvers by name: plug-ins found through entry points.
+
+The built-in ones are registered in the same entry-point groups as anyone's, and in a static table
+besides, so that a checkout without installed metadata still finds them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+
+from planner.errors import PluginError, name_hint
+
+if TYPE_CHECKING:
+    from planner.costs import CostModel
+    from planner.frontend_api import Frontend
+    from planner.solutions import Solver
+
+OWN_DISTRIBUTION = "dnn-partition-planner"
+
+INSTALL_WITH = {"onnxruntime": "measure", "torch": "torch"}
+"""Extras of this distribution that bring a module."""
+
+
+class Plugin(Protocol):
+    """What all three kinds have in common."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Top-level modules that must be installed."""
+
+
+P = TypeVar("P")
+
+
+class Registry(Generic[P]):
+    """All plug-ins of one kind. Nothing is imported until one is asked for.
+
+    Args:
+        group: Entry-point group, for instance `planner.solvers`.
+        what: What one of them is called in messages.
+        builtin: Name → `module:attribute` of those that ship with the planner.
+        error_code: Of the error for an unknown name.
+    """
+
+    def __init__(self, group: str, what: str, builtin: dict[str, str], error_code: str) -> None:
+        self.group = group
+        self.what = what
+        self._builtin = builtin
+        self._error_code = error_code
+        self._loaded: dict[str, P] = {}
+
+    @cached_property
+    def _providers(self) -> dict[str, list[EntryPoint]]:
+        found = {
+            name: [EntryPoint(name, value, self.group)] for name, value in self._builtin.items()
+        }
+        for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+            known = found.setdefault(point.name, [])
+            if all(point.value != other.value for other in known):
+                known.append(point)
+        return found
+
+    def names(self) -> list[str]:
+        """Every registered name, the built-in ones first."""
+        return list(self._providers)
+
+    def origin(self, name: str) -> str:
+        """The distribution that provides `name`, and its version."""
+        point = self._providers[name][-1]
+        if point.dist is None:
+            return f"{OWN_DISTRIBUTION} (built in)"
+        return f"{point.dist.name} {point.dist.version}"
+
+    def missing(self, name: str) -> list[str]:
+        """Modules that `name` needs and that are not installed; nothing heavy is imported."""
+        return [m for m in cast(Plugin, self._load(name)).requires if find_spec(m) is None]
+
+    def get(self, name: str, *, where: str | None = None) -> P:
+        """The plug-in called `name`.
+
+        Raises:
+            PluginError: If there is none or two, it does not load, or it needs a module that is
+                not installed (exit status 4).
+        """
+        if name not in self._providers:
+            raise PluginError(
+                f"{self.what} `{name}` is not registered",
+                code=self._error_code,
+                where=where,
+                hint=name_hint(name, self.names(), f"installed {self.what}s"),
+            )
+        plugin = self._load(name)
+        absent = self.missing(name)
+        if absent:
+            extra = INSTALL_WITH.get(absent[0])
+            package = f"'{OWN_DISTRIBUTION}[{extra}]'" if extra else " ".join(absent)
+            raise PluginError(
+                f"{self.what} `{name}` needs `{absent[0]}`, which is not installed",
+                code="PLN302",
+                where=where,
+                hint=f"pip install {package}",
+                exit_code=4,
+            )
+        return plugin
+
+    def _load(self, name: str) -> P:
+        if name in self._loaded:
+            return self._loaded[name]
+        point, *others = self._providers[name]
+        if others:
+            both = " and ".join(f"`{p.value}`" for p in (point, *others))
+            raise PluginError(
+                f"{self.what} `{name}` is provided twice: by {both}",
+                code="PLN311",
+                hint="uninstall one of the distributions",
+            )
+        try:
+            module = importlib.import_module(point.module)
+            plugin = cast(P, getattr(module, point.attr))
+        except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way; say which
+            raise PluginError(
+                f"{self.what} `{name}` does not load: {type(error).__name__}: {error}",
+                code="PLN312",
+                where=point.value,
+            ) from error
+        self._loaded[name] = plugin
+        return plugin
+
+    def __iter__(self) -> Iterator[tuple[str, P]]:
+        """Name and plug-in of all that load."""
+        for name in self.names():
+            yield name, self._load(name)
+
+
+FRONTENDS: Registry[Frontend] = Registry(
+    "planner.frontends",
+    "frontend",
+    {
+        "json": "planner.frontends.json_spec:FRONTEND",
+        "onnx": "planner.frontends.onnx_model:FRONTEND",
+    },
+    "PLN313",
+)
+COST_MODELS: Registry[CostModel] = Registry(
+    "planner.costmodels",
+    "cost model",
+    {
+        "table": "planner.costmodels.table:COST_MODEL",
+        "analytical": "planner.costmodels.analytical:COST_MODEL",
+    },
+    "PLN314",
+)
+SOLVERS: Registry[Solver] = Registry(
+    "planner.solvers",
+    "solver",
+    {
+        "maxflow": "planner.solvers.maxflow:SOLVER",
+        "networkx": "planner.solvers.networkx_flow:SOLVER",
+        "brute-force": "planner.solvers.brute_force:SOLVER",
+        "device-only": "planner.solvers.policies:DEVICE_ONLY",
+        "server-only": "planner.solvers.policies:SERVER_ONLY",
+        "best-prefix": "planner.solvers.policies:BEST_PREFIX",
+        "best-layer": "planner.solvers.policies:BEST_LAYER",
+        "dads": "planner.solvers.policies:DADS",
+    },
+    "PLN301",
+)

@@ -1,0 +1,85 @@
+"""What surrounds the model: hosts in route order, links between them, the work, and the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Mode(Enum):
+    """What is done with the model."""
+
+    TRAINING = "training"
+    """Forward, backward, gradients down the link, and an exchange of parameters per round."""
+    INFERENCE = "inference"
+    """Forward only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What joins two neighbouring hosts: bits per second up and down, seconds one way."""
+
+    uplink_bps: float
+    downlink_bps: float
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Hosts in the order in which data flows, with one link between each two neighbours."""
+
+    hosts: tuple[str, ...]
+    links: tuple[Link, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.hosts) < 2 or len(self.links) != len(self.hosts) - 1:
+            raise ValueError(f"{len(self.hosts)} hosts and {len(self.links)} links are no route")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a round consists of; see the design, §2. Sizes in bytes."""
+
+    mode: Mode = Mode.TRAINING
+    iterations_per_round: int = 1
+    label_bytes: int = 0
+    return_outputs: bool = False
+    batch_size: int | None = None
+    wire_dtype: str | None = None
+    optimizer_states: int = 0
+
+    @property
+    def is_training(self) -> bool:
+        """Whether there is a backward pass."""
+        return self.mode is Mode.TRAINING
+
+    @property
+    def iterations(self) -> int:
+        """Iterations per round: 1 in inference."""
+        return self.iterations_per_round if self.is_training else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Placement rules, by index into the graph and the route.
+
+    Attributes:
+        pins: (operator, host) pairs.
+        together: Sets of operators that share a host.
+        forbidden: Tensors that may not cross any link.
+        input_hosts: (tensor, host) pairs for graph inputs that do not live at host 0.
+    """
+
+    pins: tuple[tuple[int, int], ...] = ()
+    together: tuple[tuple[int, ...], ...] = ()
+    forbidden: tuple[int, ...] = ()
+    input_hosts: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Route, workload and rules of one planning task."""
+
+    route: Route
+    workload: Workload
+    rules: Rules = Rules()

@@ -1,0 +1,107 @@
+"""What a solver is asked and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from planner.graphs import IntArray
+
+if TYPE_CHECKING:
+    from planner.problems import Problem
+
+
+class Status(Enum):
+    """Why a solver stopped."""
+
+    OPTIMAL = "optimal"
+    """It proved that no placement is better: the lower bound equals the value."""
+    FEASIBLE = "feasible"
+    """It has a placement that keeps the rules, without a proof (policies)."""
+    REPAIRED = "repaired"
+    """Its own answer broke the rules; the placement is the nearest one that keeps them."""
+    INFEASIBLE = "infeasible"
+    """Its answer breaks the rules; the placement is shown, not to be used."""
+    LIMIT = "limit"
+    """It ran into a limit; the placement, if any, is the best seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a solver has to stop."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a solver can do; checked before it starts.
+
+    Attributes:
+        is_exact: Whether it proves its answers.
+        max_hosts: The longest route it handles; None for any.
+        max_free_operators: Above this many operators that no rule binds it refuses.
+        summary: One line for people.
+    """
+
+    is_exact: bool
+    summary: str
+    max_hosts: int | None = None
+    max_free_operators: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solution:
+    """A solver's answer.
+
+    Attributes:
+        placement: Host index of each operator, in graph order; shape [operators].
+        value: Total of the placement in ticks of `quantum_s`.
+        lower_bound: Ticks that no feasible placement can go below; 0 if nothing was proved.
+        status: Why it stopped.
+        message: The solver's own words.
+        solver: Its name.
+        solver_version: Version of the library behind it.
+        seconds: How long it took, network building included.
+        quantum_s: Seconds of one tick.
+    """
+
+    placement: IntArray
+    value: int
+    lower_bound: int
+    status: Status
+    message: str
+    solver: str
+    solver_version: str
+    seconds: float
+    quantum_s: float
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the certificate holds: no placement is below the value."""
+        return self.status is Status.OPTIMAL and self.lower_bound == self.value
+
+
+class Solver(Protocol):
+    """The contract of a solver plug-in (entry-point group `planner.solvers`)."""
+
+    @property
+    def name(self) -> str:
+        """What `--solver` calls it."""
+
+    @property
+    def requires(self) -> Sequence[str]:
+        """Modules that must be installed; checked without importing them."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; a problem outside of it is refused before `solve` is called."""
+
+    def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+        """Place every operator.
+
+        Raises:
+            SolverError: If it stopped without any placement.
+        """

@@ -1,0 +1,7 @@
+"""Installed as `planner.schemas`; see `[tool.setuptools.package-dir]` in pyproject.toml."""
+
+# From the root of a checkout `import schemas` works too, and would make a second copy of every class.
+if __name__ != "planner.schemas":
+    raise ImportError(
+        f"import 'planner.schemas', not {__name__!r}: run 'pip install -e .' first"
+    )

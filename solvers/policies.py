@@ -1,0 +1,136 @@
+"""What users compare with: simple policies, and what chain planners and DADS do. None is exact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.feasibility import feasible_extremes
+from planner.graphs import IntArray
+from planner.networks import network_without_reverse_arcs
+from planner.problems import Problem, best_prefix
+from planner.solutions import Capabilities, Limits, Solution, Status
+
+Answer = tuple[IntArray, Status, str]
+
+
+class Policy:
+    """A rule that places operators without a proof."""
+
+    requires: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        place: Callable[[Problem], Answer],
+        max_hosts: int | None = None,
+        requires: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.requires = requires
+        self.capabilities = Capabilities(is_exact=False, summary=summary, max_hosts=max_hosts)
+        self._place = place
+
+    def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+        """Place every operator; the status says whether the rules are kept."""
+        start = time.perf_counter()
+        placement, status, message = self._place(problem)
+        ticks = problem.ticks
+        value = 0 if status is Status.INFEASIBLE else int(problem.total(ticks.terms, placement))
+        return Solution(
+            placement=placement,
+            value=value,
+            lower_bound=0,
+            status=status,
+            message=message,
+            solver=self.name,
+            solver_version="planner",
+            seconds=time.perf_counter() - start,
+            quantum_s=ticks.quantum_s,
+        )
+
+
+def _checked(problem: Problem, placement: IntArray, message: str) -> Answer:
+    """Feasible if every operator is within its bounds and no arc is broken."""
+    rules = problem.constraints
+    out_of_bounds = int(((placement < rules.low) | (placement > rules.high)).sum())
+    broken = int((placement[rules.before] > placement[rules.after]).sum())
+    if out_of_bounds or broken:
+        text = f"breaks the rules: {out_of_bounds} operators out of bounds, {broken} arcs broken"
+        return placement, Status.INFEASIBLE, text
+    return placement, Status.FEASIBLE, message
+
+
+def _device_only(problem: Problem) -> Answer:
+    placement = np.zeros(problem.n_operators, np.int64)
+    return _checked(problem, placement, "everything on the first host")
+
+
+def _server_only(problem: Problem) -> Answer:
+    placement = np.full(problem.n_operators, problem.n_hosts - 1, np.int64)
+    return _checked(problem, placement, "everything on the last host")
+
+
+def _prefix(problem: Problem, allowed: npt.NDArray[np.bool_] | None, what: str) -> Answer:
+    placement = best_prefix(problem, problem.ticks.terms, allowed)
+    if placement is None:
+        shown = np.full(problem.n_operators, problem.n_hosts - 1, np.int64)
+        return shown, Status.INFEASIBLE, f"no {what} keeps the rules"
+    return placement, Status.FEASIBLE, f"best {what}"
+
+
+def _best_prefix(problem: Problem) -> Answer:
+    return _prefix(problem, None, "prefix of one topological order")
+
+
+def _best_layer(problem: Problem) -> Answer:
+    """Cut positions that at most one tensor crosses, and the two ends."""
+    n, x = problem.n_operators, problem.transfers
+    steps = np.zeros(n + 2, np.int64)
+    if len(x):
+        is_tensor = (x.tensor >= 0).astype(np.int64)
+        last = np.maximum.reduceat(x.readers, x.indptr[:-1])
+        np.add.at(steps, np.where(x.source < 0, 0, x.source + 1), is_tensor)
+        np.add.at(steps, last + 1, -is_tensor)
+    allowed = np.cumsum(steps)[: n + 1] <= 1
+    allowed[[0, n]] = True
+    return _prefix(
+        problem, np.tile(allowed, (problem.n_links, 1)), "layer boundary with a single tensor"
+    )
+
+
+def _dads(problem: Problem) -> Answer:
+    """The published minimum cut without reverse arcs, closed under ancestors where infeasible."""
+    from planner.minimum_cuts import minimum_cut  # OR-tools, which the other policies do without
+
+    network = network_without_reverse_arcs(problem)
+    _, source_side = minimum_cut(network, network.capacities(problem.ticks))
+    placement = network.placement(source_side)
+    answer = _checked(problem, placement, "its cut is feasible")
+    if answer[1] is Status.FEASIBLE:
+        return answer
+    rules = problem.constraints
+    backward = int((rules.is_data & (placement[rules.before] > placement[rules.after])).sum())
+    latest, earliest = feasible_extremes(rules)
+    closed = np.clip(placement, earliest, latest)
+    while (broken := closed[rules.before] > closed[rules.after]).any():
+        np.minimum.at(closed, rules.before[broken], closed[rules.after[broken]])
+    text = f"its cut sends data back over {backward} arcs for free; closed under ancestors"
+    return closed, Status.REPAIRED, text
+
+
+DEVICE_ONLY = Policy("device-only", "everything on the first host", _device_only)
+SERVER_ONLY = Policy("server-only", "everything on the last host", _server_only)
+BEST_PREFIX = Policy("best-prefix", "best prefix of one topological order", _best_prefix)
+BEST_LAYER = Policy("best-layer", "best point where a single tensor crosses", _best_layer)
+DADS = Policy(
+    "dads",
+    "minimum cut without reverse arcs, as published; repaired where infeasible",
+    _dads,
+    max_hosts=2,
+    requires=("ortools",),
+)
