@@ -71,7 +71,7 @@ class AnalyticalModel:
     """See the module; satisfies `planner.costs.CostModel`."""
 
     name = "analytical"
-    requires: Sequence[str] = ()
+    requires: tuple[str, ...] = ()
     options: type[BaseModel] = AnalyticalHost
 
     def cost(self, graph: Graph, options: BaseModel, context: CostContext) -> HostCosts:
@@ -109,7 +109,7 @@ def _roofline(options: AnalyticalHost, where: str) -> Roofline:
             has = ", ".join(f"`{dtype}`" for dtype in peaks)
             raise PluginError(
                 f"`{preset.name}` has no peak for `{options.precision}`, expected one of {has}",
-                code="PLN309",
+                code="PLN315",
                 where=f"{where}.precision",
                 hint="`peak_flops` states one",
             )
@@ -268,7 +268,7 @@ def _check_seconds(graph: Graph, seconds: FloatArray, where: str) -> None:
     more = f" and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
     raise PluginError(
         f"operators would take longer than {MAX_SECONDS:.0e} s: {names}{more}",
-        code="PLN310",
+        code="PLN316",
         where=where,
         hint="rates are in FLOP/s and bytes per second, without a prefix",
     )

@@ -61,6 +61,7 @@ class Preset(StrictModel):
 class _Hardware(StrictModel):
     kind: Literal["hardware"]
     version: Literal[1]
+    note: str
     presets: Items[Preset]
 
 

@@ -20,7 +20,7 @@ class TableModel:
     """See the module; satisfies `planner.costs.CostModel`."""
 
     name = "table"
-    requires: Sequence[str] = ()
+    requires: tuple[str, ...] = ()
     options: type[BaseModel] = TableHost
 
     def cost(self, graph: Graph, options: BaseModel, context: CostContext) -> HostCosts:
@@ -74,15 +74,27 @@ def _problems(graph: Graph, options: TableHost, context: CostContext) -> Iterato
             code="PLN307",
             where=where,
         )
+    yield from _strangers(graph, options, absent, where)
+
+
+def _strangers(
+    graph: Graph, options: TableHost, absent: Sequence[str], where: str
+) -> Iterator[PlannerError]:
+    """Rows that name nothing; most likely each is meant for an operator that lacks one."""
+    candidates = absent or tuple(graph.operator_index)
+    found = 0
     for position, row in enumerate(options.nodes):
-        if row.node not in graph.operator_index and row.node not in graph.folded:
-            close = nearest(row.node, absent) or nearest(row.node, graph.operator_index)
-            yield PluginError(
-                f"a row is for `{row.node}`, which is no operator of `{graph.name}`",
-                code="PLN308",
-                where=f"{where}[{position}].name",
-                hint=f"did you mean `{close}`?" if close else None,
-            )
+        if row.node in graph.operator_index or row.node in graph.folded:
+            continue
+        # A search through a large graph takes a while, and no more than these are shown.
+        close = nearest(row.node, candidates) if found < MAX_LISTED else None
+        found += 1
+        yield PluginError(
+            f"a row is for `{row.node}`, which is no operator of `{graph.name}`",
+            code="PLN308",
+            where=f"{where}[{position}].name",
+            hint=f"did you mean `{close}`?" if close else None,
+        )
 
 
 def _notes(graph: Graph, options: TableHost) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import onnx.defs
 import onnx.inliner
 from google.protobuf.message import DecodeError
 
+from planner.documents import unreadable
 from planner.errors import InputError, PlannerError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_wire import WireError, strip_payloads
@@ -83,9 +84,7 @@ def _opened(data: bytes | Path, where: str) -> Iterator[bytes | mmap.mmap]:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 yield mapped
     except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror or error}", code="PLN101", where=where
-        ) from error
+        raise unreadable(data, error) from error
 
 
 def _plain(options: LoadOptions) -> tuple[object, ...]:
@@ -139,7 +138,7 @@ def external_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
     """
     problems: list[PlannerError] = []
     judged: dict[str, bool] = {}
-    for tensor in _all_tensors(model):
+    for tensor in all_tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         location = next((e.value for e in tensor.external_data if e.key == "location"), "")
@@ -163,7 +162,8 @@ def _leaves_folder(location: str) -> bool:
     return False
 
 
-def _all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor with values: initializers and attributes, of bodies and functions as well."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         yield from _node_tensors(function.node)

@@ -183,8 +183,17 @@ def check_costs(document: JsonValue, where: str) -> Costs:
             f"is a document of kind `{kind}`, expected `costs`", code="PLN110", where=f"{where}: $"
         )
     costs = validate(Costs, document, where)
-    raise_all(list(_cross_problems(costs, where)))
+    cross_check(costs, where)
     return costs
+
+
+def cross_check(costs: Costs, where: str) -> None:
+    """Check what no single key shows: names listed twice, unknown hosts, the number of links.
+
+    Raises:
+        PlannerError: With every such problem.
+    """
+    raise_all(list(_cross_problems(costs, where)))
 
 
 def _cross_problems(costs: Costs, where: str) -> Iterator[PlannerError]:

@@ -106,7 +106,7 @@ def _forward_closure(constraints: Constraints, host: int) -> IntArray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Search:
-    """What a breadth-first search found, and over which arc (−1: a start)."""
+    """What a breadth-first search found, and over which arc (-1: a start)."""
 
     members: IntArray
     arc_to: dict[int, int]

@@ -124,7 +124,7 @@ def _moved(
 
 
 _ROWS: tuple[tuple[OperationRule, str], ...] = (
-    (_product("conv", convolution(1)), "Conv FusedConv NhwcFusedConv"),
+    (_product("conv", convolution(1)), "Conv FusedConv NhwcFusedConv DeformConv"),
     (_product("conv", convolution(1), precision="int8"), "ConvInteger"),
     (_product("conv", convolution(3), precision="int8"), "QLinearConv"),
     (_product("conv", transposed_convolution), "ConvTranspose"),
@@ -158,12 +158,13 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
     (_elementwise("activation", 8, Gradient.OUTPUTS), "Sigmoid Tanh Elu Selu Celu Softsign"),
     (
         _elementwise("activation", 8, Gradient.OPERANDS),
-        "Gelu FastGelu BiasGelu QuickGelu Mish Softplus Swish",
+        "Gelu FastGelu BiasGelu QuickGelu Mish Softplus Swish SwiGLU",
     ),
     (_elementwise("softmax", 10, Gradient.OUTPUTS), "Softmax LogSoftmax"),
     # A sum's gradient is the one that arrives: only a broadcast operand costs a kernel.
     (_elementwise("elementwise", 1, Gradient.HANDED_ON), "Add Sub Sum Mean"),
     (_elementwise("elementwise", 1, Gradient.OTHERS), "Mul Div Max Min Where Mod"),
+    (_elementwise("elementwise", 3, Gradient.OTHERS), "RotaryEmbedding"),
     (_elementwise("elementwise", 1, Gradient.OUTPUTS), "Neg Abs Reciprocal Sqrt"),
     (_elementwise("elementwise", 8, Gradient.OUTPUTS), "Exp"),
     (
@@ -185,7 +186,10 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
         _elementwise("random", 8, Gradient.NONE),
         "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial",
     ),
-    (_elementwise("resampling", 8, Gradient.PLAIN), "Resize Upsample GridSample RoiAlign"),
+    (
+        _elementwise("resampling", 8, Gradient.PLAIN),
+        "Resize Upsample GridSample RoiAlign AffineGrid",
+    ),
     # Two per input element: what a 3x3 window of stride 2 makes of it.
     (_reduction("pooling", 2, Gradient.OUTPUTS), "MaxPool MaxRoiPool"),
     (_reduction("pooling", 2, Gradient.PLAIN), "AveragePool LpPool QLinearAveragePool"),
@@ -195,7 +199,7 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
     (
         _reduction("reduction", 2, Gradient.OPERANDS, Gradient.OPERANDS),
         "ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
-        "ReduceSumSquare",
+        "ReduceSumSquare CumProd",
     ),
     (_reduction("reduction", 1, Gradient.NONE), "ArgMax ArgMin NonZero"),
     (
@@ -211,7 +215,7 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
     (
         _moved("copy", Traffic.ALL, Gradient.PLAIN),
         "Transpose DepthToSpace SpaceToDepth Pad CenterCropPad Trilu ReverseSequence Tile "
-        "ScatterND ScatterElements Scatter",
+        "ScatterND ScatterElements Scatter TensorScatter MaxUnpool Col2Im",
     ),
     (_moved("copy", Traffic.ALL, Gradient.HANDED_ON), "Expand"),
     (_moved("copy", Traffic.ALL, Gradient.SHARE, Gradient.SHARE), "Concat"),

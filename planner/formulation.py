@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -134,7 +135,7 @@ class _RuleArcs:
 
     def same_host(self, operators: list[int], words: str) -> None:
         """Tie operators to one host by arcs both ways along the list."""
-        for one, other in zip(operators, operators[1:], strict=False):
+        for one, other in pairwise(operators):
             self.before += [one, other]
             self.after += [other, one]
             self.words += [words, words]

@@ -29,7 +29,7 @@ class Network:
         n_vertices: Vertices, s = 0 and t = 1 included; not all have arcs.
         tail, head: Shape [arcs].
         slot: Index into the flattened terms; one past them for an infinite capacity.
-        vertex: Vertex of (link k, operator v), merged ones as `SOURCE` or `SINK`; [links, operators].
+        vertex: Vertex of (link k, operator v), or `SOURCE` or `SINK` where merged.
     """
 
     n_vertices: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from planner.documents import validate
 from planner.dtypes import ASSUMED_BITS, BITS, is_floating
 from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
 from planner.gradients import needs_gradient
-from planner.graphs import GRAPH_INPUT, BoolArray, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph, IntArray
 from planner.registry import COST_MODELS
 from planner.scenarios import Link, Mode, Route, Rules, Scenario, Workload
 

@@ -78,7 +78,7 @@ class Registry(Generic[P]):
 
     def missing(self, name: str) -> list[str]:
         """Modules that `name` needs and that are not installed; nothing heavy is imported."""
-        return [m for m in cast(Plugin, self._load(name)).requires if find_spec(m) is None]
+        return [m for m in cast(Plugin, self.peek(name)).requires if find_spec(m) is None]
 
     def get(self, name: str, *, where: str | None = None) -> P:
         """The plug-in called `name`.
@@ -94,7 +94,7 @@ class Registry(Generic[P]):
                 where=where,
                 hint=name_hint(name, self.names(), f"installed {self.what}s"),
             )
-        plugin = self._load(name)
+        plugin = self.peek(name)
         absent = self.missing(name)
         if absent:
             extra = INSTALL_WITH.get(absent[0])
@@ -108,7 +108,12 @@ class Registry(Generic[P]):
             )
         return plugin
 
-    def _load(self, name: str) -> P:
+    def peek(self, name: str) -> P:
+        """The registered plug-in `name`, whether or not what it needs is installed.
+
+        Raises:
+            PluginError: If it is provided twice or does not load.
+        """
         if name in self._loaded:
             return self._loaded[name]
         point, *others = self._providers[name]
@@ -122,7 +127,7 @@ class Registry(Generic[P]):
         try:
             module = importlib.import_module(point.module)
             plugin = cast(P, getattr(module, point.attr))
-        except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way; say which
+        except Exception as error:  # a plug-in may fail in any way; say which
             raise PluginError(
                 f"{self.what} `{name}` does not load: {type(error).__name__}: {error}",
                 code="PLN312",
@@ -134,15 +139,15 @@ class Registry(Generic[P]):
     def __iter__(self) -> Iterator[tuple[str, P]]:
         """Name and plug-in of all that load."""
         for name in self.names():
-            yield name, self._load(name)
+            yield name, self.peek(name)
 
 
 FRONTENDS: Registry[Frontend] = Registry(
     "planner.frontends",
     "frontend",
     {
-        "json": "planner.frontends.json_spec:FRONTEND",
         "onnx": "planner.frontends.onnx_model:FRONTEND",
+        "json": "planner.frontends.json_spec:FRONTEND",
     },
     "PLN313",
 )

@@ -1,0 +1,110 @@
+"""ONNX files, as exporters really write them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from planner.errors import GraphError, InputError
+from planner.frontend_api import LoadOptions
+from planner.graphs import Graph
+
+
+class OnnxFrontend:
+    """Reads `.onnx` files without their weights; see `planner.frontend_api` for the contract."""
+
+    name = "onnx"
+    suffixes = (".onnx",)
+    requires = ("onnx",)
+
+    def recognizes(self, head: bytes) -> bool:
+        """Whether `head` starts like a serialized ModelProto."""
+        from planner.frontends.onnx_wire import looks_like_model
+
+        return looks_like_model(head)
+
+    def load(self, data: bytes | Path, *, where: str, options: LoadOptions) -> Graph:
+        """Read an ONNX model; external data files are never opened.
+
+        Raises:
+            PlannerError: With every independent problem of the file.
+        """
+        if options.shapes not in ("onnx", "onnxruntime"):
+            text = f"`{options.shapes}` cannot infer shapes, expected `onnx` or `onnxruntime`"
+            raise InputError(text, code="PLN117", where="shapes")
+        with _no_collection():
+            return _load(data, where, options)
+
+
+FRONTEND = OnnxFrontend()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Importing makes millions of objects and no cycles: collecting would cost a third of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
+    # onnx is imported here and below only: `planner --help` has no need of it.
+    from planner.assembly import assemble
+    from planner.frontends.onnx_dims import bind_dimensions
+    from planner.frontends.onnx_draft import build_draft, check_sized
+    from planner.frontends.onnx_nodes import read_nodes
+    from planner.frontends.onnx_parameters import classify, freeze, read_initializers
+    from planner.frontends.onnx_reading import opset_version, read_model
+    from planner.frontends.onnx_shapes import check_consistency, infer
+    from planner.frontends.onnx_ties import TieSeparator
+    from planner.frontends.onnx_values import tensor_value
+
+    model, digest = read_model(data, where=where, options=options)
+    opset = opset_version(model)
+    binding = bind_dimensions(model, options, where=where)
+    initializers = read_initializers(model.graph, where=where)
+    nodes, notes = read_nodes(model.graph, where=where)
+    outputs = [value.name for value in model.graph.output]
+    weights = classify(initializers, nodes, outputs)
+    freeze(weights.parameters, options.frozen)
+    constants = {}
+    for name, item in weights.constants.items():
+        value = tensor_value(item.proto) if item.proto is not None else None
+        if value is not None:
+            constants[name] = value
+    known = infer(model, nodes, constants, opset=opset, where=where)
+    if options.shapes == "onnxruntime":
+        from planner.frontends.onnx_runtime_shapes import add_runtime_shapes
+
+        add_runtime_shapes(model, nodes, known, opset=opset, where=where)
+    check_consistency(nodes, known, binding, where=where)
+    builder = build_draft(model, nodes, known, weights, opset=opset)
+    draft = builder.draft
+    draft.notes[:0] = [*notes, *binding.notes]
+    separate = TieSeparator(tied=options.tied, untied=options.untied)
+    graph = assemble(draft, separate_ties=separate, digest=digest)
+    check_sized(graph, builder.unsized, where=where)
+    return _at_batch(graph, options.batch, binding.is_batch_bound, where)
+
+
+def _at_batch(graph: Graph, batch: int | None, is_bound: bool, where: str) -> Graph:
+    """The graph planned at `batch`, by scaling if the file has another one."""
+    if batch is None or graph.batch == batch:
+        return graph
+    if is_bound:
+        return replace(graph, batch=batch)
+    if batch < 1 or graph.batch is None:
+        raise GraphError(
+            f"batch {batch} cannot be planned: the inputs have no leading dimension in common",
+            code="PLN209",
+            where=where,
+            hint="leave the batch out, or export the model with it",
+        )
+    return graph.rebatched(batch)

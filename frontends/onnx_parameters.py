@@ -1,0 +1,230 @@
+"""Which initializers are weights, which are buffers, and which are mere constants.
+
+ONNX does not say. A floating-point initializer counts as a trainable weight unless all its readers
+use it where no weight goes, as the tables below tell; an integer one is a constant unless it is
+read where a quantised weight goes. Reading through Transpose, Reshape, Identity … counts as the
+reading of what comes after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from fnmatch import fnmatchcase
+
+import onnx
+
+from planner.drafts import DraftParameter
+from planner.dtypes import BITS, count_elements, is_floating, size_in_bytes
+from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
+from planner.frontends.onnx_nodes import Node
+from planner.frontends.onnx_values import DTYPES
+from planner.graphs import Shape
+from planner.operations import REARRANGING
+
+
+class Role(IntEnum):
+    """What an initializer is for; where readers differ, the highest wins."""
+
+    CONSTANT = 0
+    BUFFER = 1
+    WEIGHT = 2
+
+
+def _positions(role: Role, text: str) -> dict[tuple[str, int], Role]:
+    table = {}
+    for entry in text.split():
+        op, _, numbers = entry.partition(":")
+        table.update({(op, int(number)): role for number in numbers.split(",")})
+    return table
+
+
+# Operator:positions of floating-point operands that no optimiser changes.
+_NOT_WEIGHTS: dict[tuple[str, int], Role] = {
+    **_positions(
+        Role.CONSTANT,
+        "Clip:1,2 Resize:1,2,3 Upsample:1 Pad:2 Dropout:1 OneHot:1,2 CastLike:1 Range:0,1,2 Mod:0,1 "
+        "NonMaxSuppression:3,4 Equal:0,1 Greater:0,1 GreaterOrEqual:0,1 Less:0,1 LessOrEqual:0,1 "
+        "Attention:3 QuantizeLinear:1,2 DequantizeLinear:1,2 QLinearConv:1,2,4,5,6,7 "
+        "QLinearMatMul:1,2,4,5,6,7 ConvInteger:2,3 MatMulInteger:2,3 QLinearAdd:1,2,4,5,6,7 "
+        "QLinearMul:1,2,4,5,6,7 QGemm:1,2,4,5,7,8 QAttention:3,4,6,7 DynamicQuantizeMatMul:2,3 "
+        "MatMulIntegerToFloat:2,3,4,5 QLinearSigmoid:1,2,3,4 QLinearLeakyRelu:1,2,3,4 "
+        "QLinearGlobalAveragePool:1,2,3,4 QLinearAveragePool:1,2,3,4 QLinearSoftmax:1,2,3,4",
+    ),
+    **_positions(
+        Role.BUFFER,
+        "BatchNormalization:3,4 LSTM:5,6 GRU:5 RNN:5 STFT:2 RotaryEmbedding:1,2,3 "
+        "GroupQueryAttention:7,8 MatMulNBits:2,3 MelWeightMatrix:3,4",
+    ),
+}
+_NOT_WEIGHTS_IF_SINGLE = frozenset({("Pow", 1), ("Where", 1), ("Where", 2), ("Max", 1), ("Min", 1)})
+_INTEGER_WEIGHTS = _positions(
+    Role.WEIGHT,
+    "QLinearConv:0,3,8 QLinearMatMul:0,3 ConvInteger:0,1 MatMulInteger:0,1 DequantizeLinear:0 "
+    "Gather:0 QGemm:0,3,6 QAttention:1,2",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initializer:
+    """One initializer of the graph; `size_bytes` differs from dense only where it is sparse."""
+
+    name: str
+    dtype: str | None
+    shape: Shape
+    size_bytes: int
+    proto: onnx.TensorProto | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Parameters:
+    """Initializers by what they are: parameters in the order of the file, and constants."""
+
+    parameters: dict[str, DraftParameter] = field(default_factory=dict)
+    constants: dict[str, Initializer] = field(default_factory=dict)
+
+
+def read_initializers(graph: onnx.GraphProto, *, where: str) -> dict[str, Initializer]:
+    """All initializers of `graph` by name.
+
+    Raises:
+        PlannerError: PLN204 for dimensions or sizes out of range, PLN201 for names given twice.
+    """
+    found: dict[str, Initializer] = {}
+    problems: list[PlannerError] = []
+    tensors = [(t.name, t.data_type, t.dims, t) for t in graph.initializer]
+    for name, code, dims, proto in tensors:
+        shape = tuple(dims)
+        if shape and min(shape) < 0:
+            text = f"initializer `{name}` has shape {list(shape)}, expected dimensions >= 0"
+            problems.append(GraphError(text, code="PLN204", where=where))
+            continue
+        if name in found:
+            text = f"initializer `{name}` is defined twice"
+            problems.append(GraphError(text, code="PLN201", where=where))
+        dtype = DTYPES.get(code)
+        size = size_in_bytes(dtype, shape) if dtype else 0
+        found[name] = Initializer(
+            name=name, dtype=dtype, shape=shape, size_bytes=size, proto=proto
+        )
+    for sparse in graph.sparse_initializer:
+        dtype = DTYPES.get(sparse.values.data_type)
+        shape = tuple(sparse.dims)
+        stored = tuple(sparse.values.dims)
+        if (shape + stored) and min(shape + stored + tuple(sparse.indices.dims)) < 0:
+            text = f"sparse initializer `{sparse.values.name}` has negative dimensions"
+            problems.append(GraphError(text, code="PLN204", where=where))
+            continue
+        size = size_in_bytes(dtype, stored) + 8 * count_elements(sparse.indices.dims) if dtype else 0
+        name = sparse.values.name
+        found[name] = Initializer(name=name, dtype=dtype, shape=shape, size_bytes=size, proto=None)
+    raise_all(problems)
+    return found
+
+
+def classify(
+    initializers: Mapping[str, Initializer],
+    nodes: Iterable[Node],
+    outputs: Iterable[str],
+) -> Parameters:
+    """Tell weights from buffers from constants.
+
+    Args:
+        initializers: What `read_initializers` found.
+        nodes: The operators in topological order.
+        outputs: Names of the graph's outputs: an initializer among them is a weight.
+    """
+    roles = _roles(initializers, nodes)
+    roles.update((name, Role.WEIGHT) for name in outputs if name in initializers)
+    result = Parameters()
+    for name, item in initializers.items():
+        role = roles.get(name)
+        floating = item.dtype is not None and is_floating(item.dtype)
+        if item.dtype is None or not item.shape:
+            role = Role.CONSTANT
+        elif role is None:
+            role = Role.WEIGHT if floating else Role.CONSTANT
+        if role is Role.CONSTANT:
+            result.constants[name] = item
+        else:
+            result.parameters[name] = DraftParameter(
+                name=name,
+                size_bytes=item.size_bytes,
+                trainable=floating and role is Role.WEIGHT,
+                dtype=item.dtype,
+                shape=item.shape,
+                where=f"initializer `{name}`",
+            )
+    return result
+
+
+def freeze(parameters: Mapping[str, DraftParameter], frozen: tuple[str, ...]) -> None:
+    """Mark the parameters that a glob matches as not trainable.
+
+    Raises:
+        InputError: PLN208 for a glob that matches no parameter.
+    """
+    for name in matching(frozen, parameters, "frozen"):
+        parameters[name].trainable = False
+
+
+def matching(globs: Iterable[str], names: Iterable[str], option: str) -> set[str]:
+    """The names that any of `globs` matches.
+
+    Raises:
+        InputError: PLN208 for every glob that matches none.
+    """
+    known = list(names)
+    found: set[str] = set()
+    problems: list[PlannerError] = []
+    for pattern in globs:
+        hits = [name for name in known if fnmatchcase(name, pattern)]
+        found.update(hits)
+        if not hits:
+            text = f"`{pattern}` matches no parameter"
+            hint = name_hint(pattern, known, "parameters")
+            problems.append(InputError(text, code="PLN208", where=f"--{option}", hint=hint))
+    raise_all(problems)
+    return found
+
+
+def _roles(initializers: Mapping[str, Initializer], nodes: Iterable[Node]) -> dict[str, Role]:
+    """The highest role in which anything reads each initializer."""
+    roles: dict[str, Role] = {}
+    source = {name: name for name in initializers}
+    for node in nodes:
+        for position, name in enumerate(node.inputs):
+            root = source.get(name)
+            if root is None:
+                continue
+            if position == 0 and node.op in REARRANGING and len(node.outputs) == 1:
+                source[node.outputs[0]] = root
+                if node.op != "DequantizeLinear":
+                    continue
+            item = initializers[root]
+            role = role_at(node.op, node.domain, position, item.dtype, item.shape)
+            if role > roles.get(root, -1):
+                roles[root] = role
+        for name in node.captured:
+            if name in initializers:
+                floating = is_floating(initializers[name].dtype)
+                roles[name] = Role.WEIGHT if floating else roles.get(name, Role.CONSTANT)
+    return roles
+
+
+def role_at(op: str, domain: str, position: int, dtype: str | None, shape: Shape | None) -> Role:
+    """What an initializer is for to an operator that reads it at `position`."""
+    key = (op, position)
+    if dtype is not None and is_floating(dtype):
+        if key in _NOT_WEIGHTS_IF_SINGLE and shape is not None and count_elements(shape) == 1:
+            return Role.CONSTANT
+        return _NOT_WEIGHTS.get(key, Role.WEIGHT)
+    if key in _NOT_WEIGHTS:
+        return Role.CONSTANT
+    is_narrow = dtype not in (None, "bool") and BITS[str(dtype)] <= 8
+    if domain == "com.microsoft" and is_narrow:
+        return Role.WEIGHT
+    if key not in _INTEGER_WEIGHTS or (op == "Gather" and not is_narrow):
+        return Role.CONSTANT
+    return Role.WEIGHT

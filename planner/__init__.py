@@ -1,0 +1,78 @@
+"""Where to cut a neural network between a device and a server, provably optimally.
+
+    import planner
+
+    graph = planner.load("resnet50.onnx", batch=32)
+    costs = planner.read_costs("jetson.json")
+    plan = planner.plan(graph, costs)
+    plan.total_s, plan.placement["conv1"], plan.certificate.holds
+
+Everything is imported on first use, so that `import planner` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.cost_files import Costs, read_costs
+    from planner.errors import PlannerError
+    from planner.evaluation import Delay, evaluate
+    from planner.formulation import build_problem as problem
+    from planner.graphs import Graph
+    from planner.loading import load
+    from planner.planning import plan
+    from planner.plans import Plan, read_plan
+    from planner.problems import Problem
+    from planner.solutions import Solution
+    from planner.solving import solve
+
+__all__ = [
+    "Costs",
+    "Delay",
+    "Graph",
+    "Plan",
+    "PlannerError",
+    "Problem",
+    "Solution",
+    "evaluate",
+    "load",
+    "plan",
+    "problem",
+    "read_costs",
+    "read_plan",
+    "solve",
+]
+
+_HOMES = {
+    "Costs": "cost_files",
+    "Delay": "evaluation",
+    "Graph": "graphs",
+    "Plan": "plans",
+    "PlannerError": "errors",
+    "Problem": "problems",
+    "Solution": "solutions",
+    "evaluate": "evaluation",
+    "load": "loading",
+    "plan": "planning",
+    "read_costs": "cost_files",
+    "read_plan": "plans",
+    "solve": "solving",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name == "problem":
+        value: object = import_module("planner.formulation").build_problem
+    elif name in _HOMES:
+        value = getattr(import_module(f"planner.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'planner' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,132 @@
+"""The command line. Commands are imported only when they run, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from planner.errors import PlannerError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "plan": ("planner.cli.plan", "The best cut of a model, with its proof."),
+    "inspect": ("planner.cli.inspect", "What was imported from a model file."),
+    "compare": ("planner.cli.compare", "Every policy and solver side by side."),
+    "zoo": ("planner.cli.zoo", "Write a known architecture as ONNX."),
+    "plugins": ("planner.cli.plugins", "Frontends, cost models and solvers that are installed."),
+    "schema": ("planner.cli.schema", "JSON Schemas of the file formats."),
+}
+
+EXIT_DEFECT = 70
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows the names and one-line helps of its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"planner.cli.{cmd_name} has no click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest command in the error for an unknown one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from planner.errors import name_hint
+
+            hint = name_hint(args[0], COMMANDS, "commands")
+            raise click.UsageError(f"no such command `{args[0]}`\n\nhint: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from planner.planning import tool_version
+
+        click.echo(f"planner {tool_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+              help="Show the version.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Show the causes of errors.")
+def cli(verbose: bool) -> None:
+    """Where to cut a neural network between a device and a server, with a proof that no cut is
+    better.
+
+    Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the answer is no, 2
+    wrong input or flags, 3 no placement satisfies the rules, 4 an optional dependency is missing,
+    5 a solver stopped without a proof, 70 a defect of the planner, 130 interrupted.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    arguments = sys.argv[1:] if args is None else args
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; returns the exit status."""
+    from planner.cli.console import prepare_streams, show_error
+
+    prepare_streams()
+    verbose = "-v" in arguments[:1] or "--verbose" in arguments[:1]
+    try:
+        result = cli.main(arguments, prog_name="planner", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except PlannerError as error:
+        show_error(error, verbose=verbose)
+        return error.exit_code
+    except click.ClickException as error:
+        _show_usage_error(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`planner … | head`): nobody is left to tell.
+        sys.stderr.close()
+        return 0
+    except MemoryError:
+        click.echo("error: not enough memory for this input", err=True)
+        return EXIT_DEFECT
+    except Exception as error:
+        if verbose:
+            raise
+        click.echo(
+            f"error: a defect of the planner: {type(error).__name__}: {error}\n\n"
+            "hint: run it again as `planner -v …` for the traceback, and report it",
+            err=True,
+        )
+        return EXIT_DEFECT
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    """click's own message, then a hint for a misspelt option, which click puts into the message."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Try `{error.ctx.command_path} --help` for help.\n", err=True)
+    message = error.format_message()
+    click.echo(f"error: {message[:1].lower()}{message[1:].rstrip('.')}", err=True)

@@ -1,0 +1,33 @@
+"""A comparison as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from planner.cli.console import make_table, print_section, result_console
+from planner.comparison import Comparison
+from planner.units import format_seconds
+
+
+def show_comparison(graph: str, n_operators: int, rows: Sequence[Comparison]) -> None:
+    """Print one row per solver and policy to stdout, exact ones first."""
+    table = make_table("solver", "round", "ratio", "solved in", "proof")
+    table.columns[-1].justify = "left"
+    for row in sorted(rows, key=lambda r: (not r.is_exact, r.total_s is None, r.total_s or 0.0)):
+        proof = "optimal" if row.is_proved else Text(row.message)
+        table.add_row(
+            row.solver,
+            _round(row),
+            f"{row.ratio:.4f}" if row.ratio is not None else "",
+            format_seconds(row.seconds) if row.seconds is not None else "",
+            proof,
+        )
+    print_section(result_console(), f"{graph}: {n_operators} operators", table)
+
+
+def _round(row: Comparison) -> str:
+    if row.total_s is not None:
+        return format_seconds(row.total_s)
+    return "refused" if row.is_refused else "not feasible"

@@ -1,0 +1,38 @@
+"""`planner inspect`: what was imported from a model file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from planner.cli.options import ModelOptions, load_graph, model_options, take
+
+
+@click.command("inspect")
+@click.argument("model", metavar="GRAPH")
+@model_options
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
+              show_default=True, help="For people or for programs.")  # fmt: skip
+@click.option("--all", "show_all", is_flag=True, help="List every operator.")
+def command(model: str, **values: Any) -> None:
+    """Operators, FLOPs, bytes and parameters of the model GRAPH as the planner sees it.
+
+    \b
+      planner inspect resnet50.onnx
+      planner inspect gpt2.onnx --dim seq=128 --format json
+    """
+    from planner.cli.console import say
+
+    graph = load_graph(model, take(ModelOptions, values))
+    for warning in graph.warnings:
+        say(f"warning: {warning}")
+    for note in graph.notes:
+        say(f"note: {note}")
+    from planner.cli.inspect_view import describe, show_graph
+    from planner.writing import json_text
+
+    if values["output_format"] == "json":
+        click.echo(json_text(describe(graph, show_all=values["show_all"])), nl=False)
+    else:
+        show_graph(graph, show_all=values["show_all"])

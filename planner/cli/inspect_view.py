@@ -1,0 +1,146 @@
+"""A graph as people and programs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from planner.cli.console import make_table, print_section, result_console
+from planner.documents import JsonValue
+from planner.graphs import Graph, Operator
+from planner.operations import forward_flops
+from planner.units import format_bytes, format_count
+
+MAX_ROWS = 12
+
+
+@dataclass(slots=True)
+class _OpKind:
+    """What all operators of one type add up to."""
+
+    count: int = 0
+    flops: float = 0.0
+    activation_bytes: int = 0
+    parameter_bytes: int = 0
+
+    def add(self, graph: Graph, operator: Operator) -> None:
+        """Count one more operator; a tied parameter counts for each of its readers."""
+        self.count += 1
+        self.flops += forward_flops(graph, operator)
+        self.activation_bytes += sum(graph.tensors[t].size_bytes for t in operator.outputs)
+        self.parameter_bytes += sum(graph.parameters[p].size_bytes for p in operator.parameters)
+
+
+def by_type(graph: Graph) -> dict[str, _OpKind]:
+    """Totals of each operator type, the most expensive first."""
+    kinds: dict[str, _OpKind] = {}
+    for operator in graph.operators:
+        kinds.setdefault(operator.op, _OpKind()).add(graph, operator)
+    return dict(sorted(kinds.items(), key=lambda item: (-item[1].flops, -item[1].count, item[0])))
+
+
+def describe(graph: Graph, *, show_all: bool) -> dict[str, JsonValue]:
+    """Everything `planner inspect` shows, as JSON values."""
+    document: dict[str, JsonValue] = dict(graph.summary())
+    document["forward_flops"] = sum(kind.flops for kind in by_type(graph).values())
+    document["is_inference_export"] = graph.is_inference_export
+    document["op_types"] = [
+        {
+            "op": op,
+            "count": kind.count,
+            "forward_flops": kind.flops,
+            "activation_bytes": kind.activation_bytes,
+            "parameter_bytes": kind.parameter_bytes,
+        }
+        for op, kind in by_type(graph).items()
+    ]
+    document["tied_parameters"] = [
+        {"name": p.name, "readers": [graph.operators[r].name for r in p.readers]}
+        for p in graph.parameters
+        if p.trainable and len(p.readers) > 1
+    ]
+    document["warnings"] = list(graph.warnings)
+    document["notes"] = list(graph.notes)
+    if show_all:
+        document["nodes"] = [_node(graph, operator) for operator in graph.operators]
+    return document
+
+
+def _node(graph: Graph, operator: Operator) -> JsonValue:
+    return {
+        "name": operator.name,
+        "op": operator.op,
+        "inputs": [graph.tensors[t].name for t in operator.inputs],
+        "parameters": [graph.parameters[p].name for p in operator.parameters],
+        "outputs": [
+            {"name": graph.tensors[t].name, "bytes": graph.tensors[t].size_bytes}
+            for t in operator.outputs
+        ],
+        "forward_flops": forward_flops(graph, operator),
+    }
+
+
+def show_graph(graph: Graph, *, show_all: bool) -> None:
+    """Print what was imported to stdout."""
+    console = result_console()
+    summary = graph.summary()
+    flops = sum(kind.flops for kind in by_type(graph).values())
+    trainable = sum(p.elements for p in graph.parameters if p.trainable)
+    total = sum(p.elements for p in graph.parameters)
+    overview = make_table("", "")
+    rows = [
+        ("batch", str(graph.batch) if graph.batch is not None else "unknown"),
+        ("operators", f"{len(graph.operators):,} ({_folded(graph, summary)})"),
+        ("tensors", f"{len(graph.tensors):,}"),
+        ("parameters", f"{total:,}, of which {trainable:,} are trained"),
+        ("parameter size", format_bytes(sum(p.size_bytes for p in graph.parameters))),
+        ("forward MACs", f"{format_count(sum(map(graph.macs, graph.operators)))} (conv, matmul)"),
+        ("forward FLOPs", f"{format_count(flops)} (everything)"),
+        ("inputs", _sized(graph, graph.inputs)),
+        ("outputs", _sized(graph, graph.outputs)),
+    ]
+    overview.columns[1].justify = "left"
+    for name, value in rows:
+        overview.add_row(name, Text(value))
+    overview.show_header = False
+    print_section(console, graph.name, overview)
+    kinds = list(by_type(graph).items())
+    table = make_table("op", "count", "FLOPs", "outputs", "parameters")
+    shown = kinds if show_all else kinds[:MAX_ROWS]
+    for op, kind in shown:
+        flops_text = format_count(kind.flops)
+        sizes = (format_bytes(kind.activation_bytes), format_bytes(kind.parameter_bytes))
+        table.add_row(Text(op), f"{kind.count:,}", flops_text, *sizes)
+    if len(kinds) > len(shown):
+        table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
+    print_section(console, "By type", table)
+    if show_all:
+        print_section(console, "Operators", _operator_table(graph))
+
+
+def _folded(graph: Graph, summary: dict[str, JsonValue]) -> str:
+    reasons = summary["folded_by_reason"]
+    if not graph.folded or not isinstance(reasons, dict):
+        return "none folded away"
+    parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return f"folded away: {parts}"
+
+
+def _sized(graph: Graph, tensors: Iterable[int]) -> str:
+    parts = []
+    for index in tensors:
+        tensor = graph.tensors[index]
+        shape = "x".join(map(str, tensor.shape)) if tensor.shape is not None else "?"
+        parts.append(f"{tensor.name} ({tensor.dtype or 'untyped'} {shape})")
+    return ", ".join(parts) or "none"
+
+
+def _operator_table(graph: Graph) -> object:
+    table = make_table("name", "op", "FLOPs", "outputs", left=2)
+    for operator in graph.operators:
+        size = sum(graph.tensors[t].size_bytes for t in operator.outputs)
+        flops = format_count(forward_flops(graph, operator))
+        table.add_row(Text(operator.name), Text(operator.op), flops, format_bytes(size))
+    return table

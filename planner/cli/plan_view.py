@@ -1,0 +1,164 @@
+"""A plan as people read it: where the cut is, what crosses, what it costs, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from planner.cli.console import make_table, print_section, result_console
+from planner.cost_files import Costs
+from planner.planning import host_runs
+from planner.plans import CrossingEntry, Plan
+from planner.units import format_bytes, format_rate, format_seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MAX_ROWS = 12
+
+
+def show_plan(plan: Plan, costs: Costs, *, show_all: bool = False) -> None:
+    """Print a plan to stdout."""
+    console = result_console()
+    file = plan.file
+    limit = len(file.placement) + len(file.crossing) if show_all else MAX_ROWS
+    batch = f", batch {file.batch}" if file.batch is not None else ""
+    rounds = f", {file.iterations_per_round} iterations per round"
+    work = f"{file.mode}{batch}{rounds if file.mode == 'training' else ''}"
+    console.print(Text(f"{file.graph}: {work}", style="bold"))
+    for (host, following), link in zip(pairwise(file.hosts), costs.links, strict=True):
+        rates = f"{format_rate(link.uplink_bps)} up, {format_rate(link.downlink_bps)} down"
+        latency = format_seconds(link.latency_s)
+        console.print(Text(f"{host} → {following}: {rates}, {latency} latency"))
+    console.print()
+    placement = placement_table(plan, limit, show_all=show_all)
+    print_section(console, placement_title(plan), placement)
+    if file.crossing:
+        crossing = crossing_table(file.crossing, file.hosts, limit)
+        print_section(console, crossing_title(file.crossing), crossing)
+    else:
+        console.print(Text("Nothing crosses a link\n", style="bold"))
+    print_section(console, "Delay", delay_table(plan))
+    if file.baselines:
+        print_section(console, "Compared with", baseline_table(plan))
+    console.print(verdict(plan))
+
+
+def placement_title(plan: Plan) -> str:
+    """How many operators each host gets."""
+    counts = dict.fromkeys(plan.file.hosts, 0)
+    for entry in plan.file.placement:
+        counts[entry.host] += 1
+    shares = ", ".join(f"{count} on {host}" for host, count in counts.items())
+    return f"Placement: {len(plan.file.placement)} operators, {shares}"
+
+
+def placement_table(plan: Plan, limit: int, *, show_all: bool) -> Table:
+    """Runs of operators, in graph order, that share a host; or every operator."""
+    entries, hosts = plan.file.placement, list(plan.file.hosts)
+    table = make_table("host", "operators", left=2)
+    if show_all:
+        for entry in entries:
+            table.add_row(Text(entry.host), Text(entry.node))
+        return table
+    runs = host_runs([hosts.index(entry.host) for entry in entries])
+    hidden = max(0, len(runs) - limit)
+    for position, (start, stop, host) in enumerate(runs):
+        if hidden and position == limit // 2:
+            table.add_row("…", f"{hidden} more runs; `--all` lists every operator")
+        if hidden and limit // 2 <= position < limit // 2 + hidden:
+            continue
+        first, last, count = entries[start].node, entries[stop - 1].node, stop - start
+        text = first if count == 1 else f"{first} … {last} ({count})"
+        table.add_row(Text(hosts[host]), Text(text))
+    return table
+
+
+def crossing_title(crossing: Sequence[CrossingEntry]) -> str:
+    """What all boundary tensors add up to."""
+    up, down = sum(c.up_bytes for c in crossing), sum(c.down_bytes for c in crossing)
+    return f"Crossing: {format_bytes(up)} up, {format_bytes(down)} down per iteration"
+
+
+def crossing_table(crossing: Sequence[CrossingEntry], hosts: Sequence[str], limit: int) -> Table:
+    """Every boundary tensor with its bytes and times, the largest first; times per iteration."""
+    has_links = len(hosts) > 2
+    columns = ["tensor", "producer", "up", "time", "down", "time"]
+    table = make_table(*(["link"] if has_links else []), *columns, left=2 + has_links)
+    ordered = sorted(crossing, key=lambda c: -(c.up_bytes + c.down_bytes))
+    for entry in ordered[:limit]:
+        link = [Text(f"{hosts[entry.link]} → {hosts[entry.link + 1]}")] if has_links else []
+        source = entry.producer or ("labels" if entry.kind == "labels" else "graph input")
+        table.add_row(
+            *link,
+            Text(entry.tensor),
+            Text(source),
+            format_bytes(entry.up_bytes),
+            format_seconds(entry.up_s),
+            format_bytes(entry.down_bytes),
+            format_seconds(entry.down_s),
+        )
+    if len(ordered) > limit:
+        table.add_row(f"… and {len(ordered) - limit} more; `--all` lists them")
+    return table
+
+
+def delay_table(plan: Plan) -> Table:
+    """Every term of the delay, per iteration and per round, with its share of the round."""
+    file, delay = plan.file, plan.file.delay
+    is_training = file.mode == "training"
+    table = make_table("term", "iteration", "round", "share")
+
+    def add(name: str, seconds: float, times: int) -> None:
+        share = f"{seconds * times / file.total_s:.1%}" if file.total_s else ""
+        iteration = format_seconds(seconds) if name != "parameter exchange" else ""
+        table.add_row(Text(name), iteration, format_seconds(seconds * times), share)
+
+    rounds = file.iterations_per_round
+    for item in delay.forward_s:
+        add(f"forward on {item.host}", item.seconds, rounds)
+    for item in delay.backward_s if is_training else ():
+        add(f"backward on {item.host}", item.seconds, rounds)
+    add("uplink", delay.uplink_s, rounds)
+    add("downlink", delay.downlink_s, rounds)
+    if delay.latency_s:
+        add("latency", delay.latency_s, rounds)
+    if delay.sync_s:
+        add("tied parameters", delay.sync_s, rounds)
+    if is_training:
+        add("parameter exchange", delay.exchange_s, 1)
+    table.add_row("total", format_seconds(file.iteration_s), format_seconds(file.total_s), "")
+    return table
+
+
+def baseline_table(plan: Plan) -> Table:
+    """What simple policies take, and the ratio to the plan."""
+    table = make_table("policy", "round", "ratio", "remark")
+    table.columns[-1].justify = "left"
+    table.add_row("this plan", format_seconds(plan.total_s), "1.000", "")
+    for entry in plan.baselines:
+        if entry.total_s is None:
+            table.add_row(entry.policy, "not feasible", "", Text(entry.message))
+            continue
+        ratio = f"{entry.ratio:.3f}" if entry.ratio is not None else ""
+        remark = "" if entry.is_as_published else entry.message
+        table.add_row(entry.policy, format_seconds(entry.total_s), ratio, Text(remark))
+    return table
+
+
+def verdict(plan: Plan) -> Text:
+    """Whether the certificate holds, in words."""
+    proof, file = plan.certificate, plan.file
+    if proof.holds:
+        return Text(
+            f"Optimal: no placement takes less than {format_seconds(file.total_s)} per round.\n"
+            f"Proof: lower bound {proof.lower_bound} = value {proof.value}, in ticks of "
+            f"{proof.quantum_s:.3g} s\n({file.solver}, {file.solver_version})."
+        )
+    return Text(
+        f"Not proved: {file.solver} gives no lower bound ({proof.message}).\n"
+        "Use `--solver auto` for a proof."
+    )

@@ -1,0 +1,41 @@
+"""`planner plugins`: frontends, cost models and solvers that are installed."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("plugins")
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
+              show_default=True, help="For people or for programs.")  # fmt: skip
+def command(output_format: str) -> None:
+    """List every plug-in, who provides it, and whether it has what it needs."""
+    from planner.errors import PlannerError
+    from planner.registry import COST_MODELS, FRONTENDS, SOLVERS, Registry
+    from planner.writing import json_text
+
+    rows: list[tuple[str, str, str, str]] = []
+
+    def collect(registry: Registry[object]) -> None:
+        for name in registry.names():
+            try:
+                missing = registry.missing(name)
+            except PlannerError as error:
+                state = error.message
+            else:
+                state = f"needs {', '.join(missing)}" if missing else "ready"
+            rows.append((registry.what, name, state, registry.origin(name)))
+
+    for registry in (FRONTENDS, COST_MODELS, SOLVERS):
+        collect(registry)  # type: ignore[arg-type]  # registries of different kinds, read only
+    if output_format == "json":
+        keys = ("kind", "name", "state", "from")
+        document = {"plugins": [dict(zip(keys, row, strict=True)) for row in rows]}
+        click.echo(json_text(document), nl=False)
+        return
+    from planner.cli.console import make_table, result_console
+
+    table = make_table("kind", "name", "state", "from", left=4)
+    for row in rows:
+        table.add_row(*row)
+    result_console().print(table)

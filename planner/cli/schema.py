@@ -1,0 +1,21 @@
+"""`planner schema`: JSON Schemas of the file formats."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("schema")
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """Print the JSON Schema (2020-12) of the file format NAME; without NAME, list them.
+
+    \b
+      planner schema costs > costs.v1.json
+    """
+    from planner.schema_files import schema_names, schema_text
+
+    if name is None:
+        click.echo("\n".join(schema_names()))
+    else:
+        click.echo(schema_text(name), nl=False)

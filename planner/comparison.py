@@ -1,0 +1,98 @@
+"""Every solver and policy on one problem, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from planner.cost_files import Costs
+from planner.documents import JsonValue
+from planner.errors import PlannerError
+from planner.evaluation import delay_of
+from planner.formulation import formulate
+from planner.graphs import Graph, IntArray
+from planner.pricing import price, scenario_of
+from planner.problems import Problem
+from planner.registry import SOLVERS
+from planner.solutions import Status
+from planner.solving import solve
+
+MAX_OPERATORS = {"networkx": 5_000}
+"""Graphs above this are left to faster solvers, unless one is asked for by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One row: what a solver answered; `total_s` is None where it was refused or has no feasible one."""
+
+    solver: str
+    is_exact: bool
+    is_proved: bool
+    is_refused: bool
+    total_s: float | None
+    ratio: float | None
+    seconds: float | None
+    message: str
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The row as JSON values."""
+        return asdict(self)
+
+
+def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Comparison]:
+    """Ask every solver and policy, or only `solvers`; ratios are to the best feasible one.
+
+    Raises:
+        PlannerError: If costs are missing, no placement is feasible, or a name is unknown.
+    """
+    scenario = scenario_of(graph, costs)
+    table = price(graph, costs, scenario.workload)
+    problem = formulate(graph, table, scenario)
+    for name in solvers:
+        SOLVERS.get(name, where="--solver")
+    rows = []
+    for name in solvers or SOLVERS.names():
+        limit = MAX_OPERATORS.get(name)
+        if not solvers and limit is not None and problem.n_operators > limit:
+            rows.append(_refused(name, f"left out above {limit} operators; name it to run it"))
+            continue
+        rows.append(_ask(name, problem, lambda p: delay_of(graph, table, scenario, p).total_s))
+    best = min((row.total_s for row in rows if row.total_s is not None), default=0.0)
+    return [
+        replace(row, ratio=row.total_s / best) if row.total_s is not None and best > 0 else row
+        for row in rows
+    ]
+
+
+def _ask(name: str, problem: Problem, total_of: Callable[[IntArray], float]) -> Comparison:
+    try:
+        able = SOLVERS.get(name).capabilities
+        solution = solve(problem, name)
+    except PlannerError as error:
+        if error.exit_code == 3:
+            raise
+        return _refused(name, error.message)
+    is_feasible = solution.status is not Status.INFEASIBLE
+    return Comparison(
+        solver=name,
+        is_exact=able.is_exact,
+        is_refused=False,
+        is_proved=solution.is_proved,
+        total_s=total_of(solution.placement) if is_feasible else None,
+        ratio=None,
+        seconds=solution.seconds,
+        message=solution.message,
+    )
+
+
+def _refused(name: str, message: str) -> Comparison:
+    return Comparison(
+        solver=name,
+        is_exact=False,
+        is_proved=False,
+        is_refused=True,
+        total_s=None,
+        ratio=None,
+        seconds=None,
+        message=message,
+    )

@@ -1,0 +1,113 @@
+"""Reading a model: the frontend is found by suffix, then by content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from planner.documents import unreadable
+from planner.errors import InputError, PlannerError, raise_all
+from planner.frontend_api import Frontend, LoadOptions
+from planner.graphs import Graph
+from planner.registry import FRONTENDS
+
+_HEAD_BYTES = 256
+
+
+def load(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    inputs: Sequence[str] | None = None,
+    batch: int | None = None,
+    dims: Mapping[str, int] | None = None,
+    frozen: Sequence[str] = (),
+    tied: Sequence[str] = (),
+    untied: Sequence[str] = (),
+    shapes: str = "onnx",
+    frontend: str | None = None,
+) -> Graph:
+    """Read a model into a graph.
+
+    Args:
+        source: A path, or the file's content.
+        inputs: Types and shapes of inputs, such as `"x:float32[32,3,224,224]"`.
+        batch: The batch to plan at.
+        dims: Values of named symbolic dimensions, such as `{"seq": 128}`.
+        frozen: Globs of parameters that are not trained, such as `"layer1*"`.
+        tied: Globs of parameters that stay one however many operators read them.
+        untied: Globs of parameters of which every reader has a copy of its own.
+        shapes: `onnx`, or `onnxruntime` to have shapes inferred by it.
+        frontend: A registered name, where suffix and content should not decide.
+
+    Raises:
+        PlannerError: With every independent problem of the file and the options.
+
+    >>> op = '{"name": "f", "op": "Relu", "inputs": ["x"], "outputs": [{"name": "y", "bytes": 4}]}'
+    >>> text = '{"kind": "graph", "version": 1, "inputs": [{"name": "x", "bytes": 4}],'
+    >>> load((text + f'"outputs": ["y"], "nodes": [{op}]}}').encode()).summary()["operators"]
+    1
+    """
+    options = LoadOptions(
+        inputs=tuple(inputs or ()),
+        batch=batch,
+        dims=dict(dims or {}),
+        frozen=tuple(frozen),
+        tied=tuple(tied),
+        untied=tuple(untied),
+        shapes=shapes,
+    )
+    _check_options(options)
+    data: bytes | Path = source if isinstance(source, bytes) else Path(source)
+    where = str(data) if isinstance(data, Path) else "bytes"
+    head = _head(data)
+    if not head.strip():
+        text = "the file is empty, expected a model" if not head else "the file is blank"
+        raise InputError(text, code="PLN104", where=where)
+    chosen = FRONTENDS.get(frontend, where="frontend") if frontend else _find(data, head, where)
+    return chosen.load(data, where=where, options=options)
+
+
+def _check_options(options: LoadOptions) -> None:
+    problems: list[PlannerError] = []
+    numbers = {"batch": options.batch, **{f"dims[{k!r}]": v for k, v in options.dims.items()}}
+    for what, value in numbers.items():
+        if value is not None and not (type(value) is int and 1 <= value <= 2**31):
+            text = f"`{what}` is {value!r}, expected a whole number from 1 to 2^31"
+            problems.append(InputError(text, code="PLN117", where=what))
+    if options.shapes not in ("onnx", "onnxruntime"):
+        text = f"`shapes` is {options.shapes!r}, expected `onnx` or `onnxruntime`"
+        problems.append(InputError(text, code="PLN117", where="shapes"))
+    raise_all(problems)
+
+
+def _head(data: bytes | Path) -> bytes:
+    if isinstance(data, bytes):
+        return data[:_HEAD_BYTES]
+    try:
+        with data.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        cause = error if isinstance(error, OSError) else OSError(0, str(error))
+        raise unreadable(data, cause) from error
+
+
+def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
+    """The frontend for a suffix; for an unknown one or for bytes, one that knows the content."""
+    suffix = data.suffix.lower() if isinstance(data, Path) else ""
+    fallback: list[Frontend] = []
+    for name in FRONTENDS.names():
+        found = FRONTENDS.peek(name)
+        if suffix in found.suffixes:
+            return FRONTENDS.get(name)
+        if found.recognizes(head):
+            fallback.append(FRONTENDS.get(name))
+    if fallback:
+        return fallback[0]
+    known = ", ".join(f"`{s}`" for name in FRONTENDS.names() for s in FRONTENDS.peek(name).suffixes)
+    raise InputError(
+        f"no frontend reads this: its suffix is `{suffix}` and its content is not recognised",
+        code="PLN118",
+        where=where,
+        hint=f"suffixes that are read: {known}",
+    )

@@ -1,0 +1,196 @@
+"""A plan: where every operator goes, what that costs, what crosses, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from planner.documents import Items, JsonValue, StrictModel, parse_json, read_bytes, validate
+from planner.evaluation import Delay
+from planner.solutions import Status
+
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class HostSeconds(StrictModel):
+    """Seconds on one host."""
+
+    host: str
+    seconds: Seconds
+
+
+class DelayEntry(StrictModel):
+    """Every term of the delay: per iteration, and `exchange_s` per round."""
+
+    forward_s: Items[HostSeconds]
+    backward_s: Items[HostSeconds]
+    uplink_s: Seconds
+    downlink_s: Seconds
+    latency_s: Seconds
+    sync_s: Seconds
+    exchange_s: Seconds
+
+
+class PlacementEntry(StrictModel):
+    """Where one operator goes."""
+
+    node: str
+    host: str
+
+
+class CrossingEntry(StrictModel):
+    """What crosses one link: a tensor (or `labels`), once, however many consumers are behind it.
+
+    `producer` is the operator that makes it; null for graph inputs and labels.
+    """
+
+    kind: Literal["tensor", "labels"]
+    tensor: str
+    link: Count
+    up_bytes: Count
+    down_bytes: Count
+    up_s: Seconds
+    down_s: Seconds
+    producer: str | None
+    consumers: Items[str]
+
+
+class BaselineEntry(StrictModel):
+    """A policy to compare with; `total_s` and `ratio` (to the plan's) are null if not feasible.
+
+    `is_as_published` is false where the policy's own answer broke the rules and was repaired.
+    """
+
+    policy: str
+    is_feasible: bool
+    is_as_published: bool
+    total_s: Seconds | None
+    ratio: float | None
+    message: str
+
+
+class CertificateEntry(StrictModel):
+    """Why no placement is better: a lower bound, in ticks, that equals the value."""
+
+    holds: bool
+    lower_bound: Count
+    value: Count
+    quantum_s: Annotated[float, Field(gt=0)]
+    status: Literal[tuple(status.value for status in Status)]
+    message: str
+
+
+class PlanFile(StrictModel):
+    """A saved plan, `plan.v1`."""
+
+    kind: Literal["plan"]
+    version: Literal[1]
+    tool: str
+    graph: str
+    graph_digest: str
+    costs_digest: str
+    batch: int | None
+    mode: Literal["training", "inference"]
+    iterations_per_round: Annotated[int, Field(ge=1)]
+    hosts: Items[str]
+    solver: str
+    solver_version: str
+    total_s: Seconds
+    iteration_s: Seconds
+    delay: DelayEntry
+    certificate: CertificateEntry
+    crossing: Items[CrossingEntry]
+    baselines: Items[BaselineEntry]
+    notes: Items[str]
+    warnings: Items[str]
+    placement: Items[PlacementEntry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A plan; made by `planner.plan`, read by `planner.read_plan`.
+
+    Attributes:
+        file: Everything that is saved.
+        placement: Host name of every operator, in graph order.
+    """
+
+    file: PlanFile
+    placement: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        placement = {entry.node: entry.host for entry in self.file.placement}
+        object.__setattr__(self, "placement", placement)
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of one round."""
+        return self.file.total_s
+
+    @property
+    def iteration_s(self) -> float:
+        """Seconds of one iteration."""
+        return self.file.iteration_s
+
+    @property
+    def delay(self) -> DelayEntry:
+        """The delay by term."""
+        return self.file.delay
+
+    @property
+    def crossing(self) -> tuple[CrossingEntry, ...]:
+        """What crosses the links."""
+        return self.file.crossing
+
+    @property
+    def baselines(self) -> tuple[BaselineEntry, ...]:
+        """What simple policies would take."""
+        return self.file.baselines
+
+    @property
+    def certificate(self) -> CertificateEntry:
+        """The proof."""
+        return self.file.certificate
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may make the plan mean something else than expected."""
+        return self.file.warnings
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The content of a plan file, as JSON values."""
+        return self.file.model_dump(mode="json")
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Read a saved plan.
+
+    Raises:
+        PlannerError: With every problem of the file at its place.
+    """
+    where = str(path)
+    return Plan(file=validate(PlanFile, parse_json(read_bytes(Path(path)), where), where))
+
+
+def delay_entry(delay: Delay, hosts: tuple[str, ...]) -> DelayEntry:
+    """A delay as plan files hold it."""
+    return DelayEntry(
+        forward_s=tuple(
+            HostSeconds(host=host, seconds=s)
+            for host, s in zip(hosts, delay.forward_s, strict=True)
+        ),
+        backward_s=tuple(
+            HostSeconds(host=host, seconds=s)
+            for host, s in zip(hosts, delay.backward_s, strict=True)
+        ),
+        uplink_s=delay.uplink_s,
+        downlink_s=delay.downlink_s,
+        latency_s=delay.latency_s,
+        sync_s=delay.sync_s,
+        exchange_s=delay.exchange_s,
+    )

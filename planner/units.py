@@ -1,0 +1,110 @@
+"""Quantities as people write them (`50Mbit/s`, `2ms`, `4GiB`) and as they like to read them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from planner.errors import InputError, name_hint
+
+_DECIMAL = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_PREFIXES = _DECIMAL | _BINARY
+
+RATES: dict[str, float] = {
+    **{f"{p}bit/s": f for p, f in _PREFIXES.items()},
+    **{f"{p}bps": f for p, f in _DECIMAL.items()},
+    **{f"{p}b/s": f for p, f in _DECIMAL.items()},
+    **{f"{p}B/s": 8 * f for p, f in _PREFIXES.items()},
+}
+TIMES: dict[str, float] = {
+    "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0
+}  # fmt: skip
+BYTES: dict[str, float] = {f"{p}B": f for p, f in _PREFIXES.items()}
+
+_QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
+
+
+def parse_quantity(text: str, units: dict[str, float], where: str, example: str) -> float:
+    """A number with one of `units`, in the SI unit; a bare number is in it already.
+
+    Raises:
+        InputError: If it is no number, the unit is unknown, or the result is not finite.
+
+    >>> parse_quantity("50Mbit/s", RATES, "--uplink", "50Mbit/s")
+    50000000.0
+    >>> parse_quantity("1MB/s", RATES, "--uplink", "50Mbit/s")
+    8000000.0
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"`{text}` is no quantity, expected a number with a unit",
+            code="PLN119",
+            where=where,
+            hint=f"for example `{example}`",
+        )
+    number, unit = float(match[1]), match[2]
+    if unit and unit not in units:
+        by_lower = {known.lower(): known for known in units}
+        close = by_lower.get(unit.lower())
+        hint = f"did you mean `{match[1]}{close}`?" if close else name_hint(unit, units, "units")
+        raise InputError(f"`{unit}` in `{text}` is no unit", code="PLN119", where=where, hint=hint)
+    value = number * (units[unit] if unit else 1.0)
+    if not math.isfinite(value):
+        raise InputError(f"`{text}` is not finite", code="PLN119", where=where)
+    return value
+
+
+def format_seconds(seconds: float) -> str:
+    """Three or four significant digits and a unit that fits.
+
+    >>> format_seconds(0.01234), format_seconds(75.3), format_seconds(0)
+    ('12.34 ms', '75.30 s', '0 s')
+    """
+    if seconds == 0:
+        return "0 s"
+    for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(seconds) >= 0.9995 * factor:
+            value = seconds / factor
+            return f"{value:,.2f} {unit}" if value < 1e6 else f"{value:.3e} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def format_bytes(size: float) -> str:
+    """Bytes with a decimal prefix, as links count.
+
+    >>> format_bytes(602112), format_bytes(12)
+    ('602.1 kB', '12 B')
+    """
+    if size < 1000:
+        return f"{size:.0f} B"
+    for prefix in ("k", "M", "G", "T"):
+        size /= 1000
+        if size < 999.95 or prefix == "T":
+            return f"{size:,.1f} {prefix}B"
+    raise AssertionError("the loop always returns")
+
+
+def format_rate(bits_per_second: float) -> str:
+    """Bits per second with a decimal prefix.
+
+    >>> format_rate(5e7)
+    '50 Mbit/s'
+    """
+    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if bits_per_second >= factor:
+            return f"{bits_per_second / factor:.4g} {prefix}bit/s"
+    return f"{bits_per_second:.4g} bit/s"
+
+
+def format_count(number: float) -> str:
+    """A count with a prefix: 25.56 M, 4.09 G.
+
+    >>> format_count(25557032), format_count(161)
+    ('25.56 M', '161')
+    """
+    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= factor:
+            return f"{number / factor:.2f} {prefix}"
+    return f"{number:.0f}"
