@@ -111,7 +111,9 @@ def _apply_specs(
         spec = parse_input_spec(text)
         if spec.name is None:
             value = inputs[position] if position < len(inputs) else None
-            missing = f"input specification {position + 1} is one too many: the model has {len(inputs)}"
+            missing = (
+                f"input specification {position + 1} is one too many: the model has {len(inputs)}"
+            )
         else:
             value = by_name.get(spec.name)
             missing = f"the model has no input `{spec.name}`"
@@ -227,7 +229,9 @@ def _check_bound(inputs: Iterable[onnx.ValueInfoProto], where: str) -> None:
                 remedies[f"`--dim {dim.dim_param}=128`"] = f'dims={{"{dim.dim_param}": 128}}'
             elif position:
                 dtype = DTYPES.get(tensor.elem_type, "float32")
-                shape = ",".join(str(d.dim_value) if not _is_symbolic(d) else "N" for d in tensor.shape.dim)
+                shape = ",".join(
+                    str(d.dim_value) if not _is_symbolic(d) else "N" for d in tensor.shape.dim
+                )
                 remedies[f"`--input '{value.name}:{dtype}[{shape}]'`"] = "inputs=[…]"
     if missing:
         shown = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if missing[20:] else "")
@@ -246,10 +250,7 @@ def _forget_stale(graph: onnx.GraphProto, binding: Binding) -> None:
     Shapes of operators from other domains stay, because nobody else knows them.
     """
     foreign = {
-        name
-        for node in graph.node
-        if node.domain not in ("", "ai.onnx")
-        for name in node.output
+        name for node in graph.node if node.domain not in ("", "ai.onnx") for name in node.output
     }
     kept = [value for value in graph.value_info if value.name in foreign]
     del graph.value_info[:]

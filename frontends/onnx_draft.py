@@ -35,7 +35,7 @@ _DROPOUTS = frozenset({"Dropout", "BitmaskDropout", "BiasDropout", "BitmaskBiasD
 
 @dataclass(slots=True, kw_only=True)
 class Builder:
-    """Collects a draft; `unsized` remembers tensors without a size until it is known who is alive."""
+    """Collects a draft; `unsized` are tensors without a size, dead ones as well."""
 
     draft: Draft
     known: Knowledge
@@ -105,7 +105,12 @@ def _add_node(builder: Builder, node: Node) -> None:
         operands += [_operand(builder, name) for name in node.captured]
         operands += _body_operands(builder, node)
     is_random = node.op in _DROPOUTS and _is_training(node, known, builder.opset)
-    if node.is_pure and not node.bodies and not is_random and _fold_constant(builder, node, operands):
+    if (
+        node.is_pure
+        and not node.bodies
+        and not is_random
+        and _fold_constant(builder, node, operands)
+    ):
         return
     where = f"operator `{node.name}`"
     outputs = tuple(_tensor(builder, name, where, node.op) for name in node.outputs if name)

@@ -134,8 +134,7 @@ class Evaluator:
             self._total += int(size) + 1
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                results = self._run(node, arrays)
-            arrays_out = tuple(np.asarray(result) for result in results)
+                arrays_out = tuple(self._run(node, arrays))
         except Exception:  # noqa: BLE001
             return None
         if len(arrays_out) != len(node.outputs):
@@ -161,8 +160,7 @@ class Evaluator:
             [helper.make_value_info(name, untyped) for name in proto.output],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self._opset)])
-        results: list[Array] = ReferenceEvaluator(model).run(None, feeds)
-        return results
+        return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, feeds)]
 
 
 def shape_value(node: Node, shape: tuple[int, ...] | None) -> Array | None:

@@ -14,7 +14,14 @@ from planner.errors import GraphError, PlannerError, raise_all
 from planner.graphs import AttributeValue
 
 RANDOM_OPS = frozenset(
-    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split()
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
 )
 _KNOWN_DOMAINS = frozenset({"", "com.microsoft", "ai.onnx.ml"})
 _Kind = onnx.AttributeProto
@@ -129,7 +136,7 @@ def _lacks_values(attribute: onnx.AttributeProto) -> bool:
 
 
 def _read_bodies(node: Node) -> None:
-    """Fill in what the bodies of `node` read from outside, bring along, and whether they are pure."""
+    """Fill in what the bodies of `node` read from outside and bring along; are they pure?"""
     captured: dict[str, None] = {}
     initializers: list[onnx.TensorProto] = []
 
@@ -174,9 +181,7 @@ def _check_producers(nodes: Iterable[Node], graph: onnx.GraphProto, where: str) 
         for name in node.outputs:
             if name in producer:
                 text = f"tensor `{name}` is produced by `{node.name or node.op}` and by"
-                problems.append(
-                    GraphError(f"{text} {producer[name]}", code="PLN201", where=where)
-                )
+                problems.append(GraphError(f"{text} {producer[name]}", code="PLN201", where=where))
             elif name:
                 producer[name] = f"`{node.name or node.op}`"
     raise_all(problems)

@@ -44,7 +44,8 @@ def _positions(role: Role, text: str) -> dict[tuple[str, int], Role]:
 _NOT_WEIGHTS: dict[tuple[str, int], Role] = {
     **_positions(
         Role.CONSTANT,
-        "Clip:1,2 Resize:1,2,3 Upsample:1 Pad:2 Dropout:1 OneHot:1,2 CastLike:1 Range:0,1,2 Mod:0,1 "
+        "Clip:1,2 Resize:1,2,3 Upsample:1 Pad:2 Dropout:1 OneHot:1,2 CastLike:1 Range:0,1,2 "
+        "Mod:0,1 "
         "NonMaxSuppression:3,4 Equal:0,1 Greater:0,1 GreaterOrEqual:0,1 Less:0,1 LessOrEqual:0,1 "
         "Attention:3 QuantizeLinear:1,2 DequantizeLinear:1,2 QLinearConv:1,2,4,5,6,7 "
         "QLinearMatMul:1,2,4,5,6,7 ConvInteger:2,3 MatMulInteger:2,3 QLinearAdd:1,2,4,5,6,7 "
@@ -105,9 +106,7 @@ def read_initializers(graph: onnx.GraphProto, *, where: str) -> dict[str, Initia
             problems.append(GraphError(text, code="PLN201", where=where))
         dtype = DTYPES.get(code)
         size = size_in_bytes(dtype, shape) if dtype else 0
-        found[name] = Initializer(
-            name=name, dtype=dtype, shape=shape, size_bytes=size, proto=proto
-        )
+        found[name] = Initializer(name=name, dtype=dtype, shape=shape, size_bytes=size, proto=proto)
     for sparse in graph.sparse_initializer:
         dtype = DTYPES.get(sparse.values.data_type)
         shape = tuple(sparse.dims)
@@ -116,7 +115,9 @@ def read_initializers(graph: onnx.GraphProto, *, where: str) -> dict[str, Initia
             text = f"sparse initializer `{sparse.values.name}` has negative dimensions"
             problems.append(GraphError(text, code="PLN204", where=where))
             continue
-        size = size_in_bytes(dtype, stored) + 8 * count_elements(sparse.indices.dims) if dtype else 0
+        size = (
+            size_in_bytes(dtype, stored) + 8 * count_elements(sparse.indices.dims) if dtype else 0
+        )
         name = sparse.values.name
         found[name] = Initializer(name=name, dtype=dtype, shape=shape, size_bytes=size, proto=None)
     raise_all(problems)

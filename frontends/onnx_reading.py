@@ -111,7 +111,9 @@ def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputErr
 
 def _version_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
     problems: list[PlannerError] = []
-    upgrade = f"export with an older version, or `pip install -U onnx` (installed: {onnx.__version__})"
+    upgrade = (
+        f"export with an older version, or `pip install -U onnx` (installed: {onnx.__version__})"
+    )
     if not 0 < model.ir_version <= onnx.IR_VERSION:
         text = f"IR version {model.ir_version} is unsupported, expected 1 to {onnx.IR_VERSION}"
         problems.append(InputError(text, code="PLN113", where=where, hint=upgrade))
@@ -128,7 +130,7 @@ def _version_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
 
 def opset_version(model: onnx.ModelProto) -> int:
     """Version of the default operator set; `read_model` has checked that there is one."""
-    return max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    return max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
 
 def external_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
@@ -143,7 +145,9 @@ def external_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
             continue
         location = next((e.value for e in tensor.external_data if e.key == "location"), "")
         if judged.setdefault(location, _leaves_folder(location)):
-            text = f"external data of initializer `{tensor.name}` is at `{location}`, expected a path"
+            text = (
+                f"external data of initializer `{tensor.name}` is at `{location}`, expected a path"
+            )
             problems.append(
                 InputError(f"{text} inside the model's folder", code="PLN114", where=where)
             )
@@ -215,7 +219,10 @@ def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
                     sizes[key] = size_of(bodies[key].node, (*calling, key))
                 total += sizes[key]
             for attribute in node.attribute:
-                for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                for graph in (
+                    *attribute.graphs,
+                    *([attribute.g] if attribute.HasField("g") else []),
+                ):
                     total += size_of(graph.node, calling)
         return total
 

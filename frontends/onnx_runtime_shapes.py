@@ -12,14 +12,13 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from planner.dtypes import size_in_bytes
 from planner.errors import GraphError, PlannerError, PluginError
 from planner.frontends.onnx_evaluation import Evaluator
+from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_reading import all_tensors
 from planner.frontends.onnx_shapes import Knowledge, TensorType, has_unknown, refine, run_inference
-from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_values import DTYPES
 
 _WEIGHTS = "weights.bin"
@@ -101,7 +100,7 @@ def _optimised(model: onnx.ModelProto, folder: Path, where: str) -> onnx.ModelPr
     try:
         onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         return onnx.load(str(result), load_external_data=False)
-    except (Exception, DecodeError) as error:  # noqa: BLE001
+    except Exception as error:
         raise _refused(error, where) from error
 
 

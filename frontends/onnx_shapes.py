@@ -52,6 +52,9 @@ class Knowledge:
 
     def shape(self, name: str) -> Shape | None:
         """The static shape of a tensor, if known."""
+        value = self.values.get(name)
+        if value is not None:
+            return tuple(value.shape)
         found = self.types.get(name)
         return found.shape if found else None
 
@@ -81,9 +84,9 @@ def infer(
         known.add(name, array)
     for node in nodes:
         if node.op == "Constant" and not node.domain and len(node.outputs) == 1:
-            array = constant_value(node)
-            if array is not None:
-                known.add(node.outputs[0], array)
+            value = constant_value(node)
+            if value is not None:
+                known.add(node.outputs[0], value)
                 known.evaluated.add(node.name)
     _declare(model)
     known.types = _declared_types(model)
@@ -172,7 +175,8 @@ def run_inference(model: onnx.ModelProto, where: str) -> dict[str, TensorType]:
 def _evaluate(nodes: list[Node], known: Knowledge, evaluator: Evaluator) -> dict[str, Array]:
     """One pass over the operators; returns what was not known before."""
     computed: dict[str, Array] = {}
-    values, names, types = known.values, known.names, known.types
+    results: tuple[Array, ...] | None
+    values, names = known.values, known.names
     for node in nodes:
         inputs = node.inputs
         # Most operators read an activation first: they are done with here.
@@ -181,12 +185,13 @@ def _evaluate(nodes: list[Node], known: Knowledge, evaluator: Evaluator) -> dict
         if node.name in known.evaluated or not node.outputs:
             continue
         if node.op in ("Shape", "Size") and not node.domain and len(inputs) == 1:
-            found = types.get(inputs[0])
-            array = shape_value(node, found.shape if found else None)
-            results = None if array is None else (array,)
+            size = shape_value(node, known.shape(inputs[0]))
+            results = None if size is None else (size,)
         elif all(name in values or not name for name in inputs):
             results = evaluator.evaluate(
-                node, [values.get(name) for name in inputs], [names.get(name, "") for name in inputs]
+                node,
+                [values.get(name) for name in inputs],
+                [names.get(name, "") for name in inputs],
             )
         else:
             continue
@@ -267,6 +272,8 @@ def check_consistency(
     for name, position, dim, value in binding.expected:
         shape = known.shape(name)
         if shape is not None and shape[position : position + 1] != (value,):
-            text = f"output `{name}` is {list(shape)}, expected dim {position} to be `{dim}` = {value}"
+            text = (
+                f"output `{name}` is {list(shape)}, expected dim {position} to be `{dim}` = {value}"
+            )
             problems.append(GraphError(text, code="PLN209", where=where, hint=hint))
     raise_all(problems)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from planner.drafts import Draft, DraftOperator, DraftParameter, OperandKind
 from planner.frontends.onnx_parameters import Role, matching, role_at
@@ -100,7 +101,7 @@ def _copies(readings: Sequence[Reading], matrices: Iterable[tuple[int, ...]]) ->
         if rest or not per_round:
             continue
         places = [bisect_right(readers, matrix) for matrix in shared]
-        inner = [later - sooner for sooner, later in zip(places, places[1:], strict=False)]
+        inner = [later - sooner for sooner, later in pairwise(places)]
         if all(count == per_round for count in inner):
             return per_round
     return len(readers)

@@ -12,8 +12,8 @@ import onnx
 from onnx import numpy_helper
 
 from planner.dtypes import BITS, count_elements
-from planner.graphs import Shape
 from planner.frontends.onnx_nodes import Node
+from planner.graphs import Shape
 
 Array: TypeAlias = npt.NDArray[np.generic]
 

@@ -57,7 +57,7 @@ def strip_payloads(data: bytes | mmap.mmap) -> bytes:
 
 
 def looks_like_model(head: bytes) -> bool:
-    """Whether `head` starts like a serialized ModelProto: known fields with the right wire types."""
+    """Whether `head` starts like a serialized ModelProto: known fields, right wire types."""
     expected = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2}
     position = seen = 0
     try:

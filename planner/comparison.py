@@ -23,7 +23,7 @@ MAX_OPERATORS = {"networkx": 5_000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One row: what a solver answered; `total_s` is None where it was refused or has no feasible one."""
+    """One row: what a solver answered; `total_s` is None where it has no feasible answer."""
 
     solver: str
     is_exact: bool

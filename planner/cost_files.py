@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -23,6 +23,10 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Rate = Annotated[float, Field(gt=0, le=MAX_RATE)]
 PositiveRate = Annotated[float, Field(gt=0, le=1e24)]
 ByteCount = Annotated[int, Field(ge=0, le=2**53)]
+if TYPE_CHECKING:
+    WireDtype = str
+else:
+    WireDtype = Literal[WIRE_DTYPES]
 
 
 class NodeCost(StrictModel):
@@ -113,7 +117,7 @@ class WorkloadEntry(StrictModel):
     label_bytes: ByteCount = 0
     return_outputs: bool = False
     batch_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    wire_dtype: Literal[WIRE_DTYPES] | None = None
+    wire_dtype: WireDtype | None = None
     optimizer_states: Annotated[int, Field(ge=0, le=16)] = 0
 
 

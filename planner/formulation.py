@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs import CostTable, FloatArray
 from planner.feasibility import Constraints
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
 from planner.pricing import price, scenario_of
@@ -49,7 +49,7 @@ def formulate(graph: Graph, table: CostTable, scenario: Scenario) -> Problem:
     )
 
 
-def _returned_bits(graph: Graph, table: CostTable, scenario: Scenario) -> np.ndarray:
+def _returned_bits(graph: Graph, table: CostTable, scenario: Scenario) -> FloatArray:
     bits = np.zeros(len(graph.operators))
     if scenario.workload.return_outputs and not scenario.workload.is_training:
         for tensor in graph.outputs:
@@ -61,12 +61,12 @@ def _returned_bits(graph: Graph, table: CostTable, scenario: Scenario) -> np.nda
 
 def _parameters(
     graph: Graph, table: CostTable, n_hosts: int
-) -> tuple[np.ndarray, TiedParameters, list[tuple[int, IntArray]]]:
+) -> tuple[FloatArray, TiedParameters, list[tuple[int, IntArray]]]:
     """Exchange charged to one operator each, tied parameters (K = 2), readers kept together."""
     indptr, readers = graph.readers
     counts = np.diff(indptr)
     trains = table.parameter_bytes > 0
-    bits = 8.0 * table.parameter_bytes
+    bits: FloatArray = 8.0 * table.parameter_bytes.astype(np.float64)
     exchange = np.zeros(len(graph.operators))
     is_single = trains & ((counts == 1) | (n_hosts > 2))
     np.add.at(exchange, readers[indptr[:-1][is_single]], bits[is_single])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -12,7 +12,10 @@ from planner.dtypes import BITS, size_in_bytes
 Name = Annotated[str, Field(min_length=1)]
 Dimension = Annotated[int, Field(ge=0, le=2**53)]
 ByteCount = Annotated[int, Field(ge=0, le=2**53)]
-Dtype = Literal[tuple(BITS)]
+if TYPE_CHECKING:
+    Dtype = str
+else:
+    Dtype = Literal[tuple(BITS)]
 
 
 class SizedEntry(StrictModel):

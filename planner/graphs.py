@@ -20,6 +20,7 @@ from planner.operations import forward_macs
 Shape = tuple[int, ...]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+SummaryValue = int | str | None | list[str] | dict[str, int]
 AttributeValue = (
     int | float | str | bool | None | tuple["AttributeValue", ...] | Mapping[str, "AttributeValue"]
 )
@@ -184,7 +185,7 @@ class Graph:
         )
         return replace(self, tensors=tensors, batch=batch, batch_scale=self.batch_scale * ratio)
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, SummaryValue]:
         """Counts of what was imported.
 
         Returns:

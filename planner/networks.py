@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from planner.feasibility import feasible_extremes
 from planner.graphs import IntArray
-from planner.problems import Problem, Terms, Ticks
+from planner.problems import Problem
+from planner.terms import Terms, Ticks
 
 SOURCE = 0
 SINK = 1
@@ -44,7 +45,8 @@ class Network:
 
     def placement(self, source_side: npt.NDArray[np.bool_]) -> IntArray:
         """Host of each operator: the first k for which its vertex is on the source side."""
-        return (~source_side[self.vertex]).sum(axis=0)
+        hosts: IntArray = np.sum(~source_side[self.vertex], axis=0, dtype=np.int64)
+        return hosts
 
 
 def network_of(problem: Problem) -> Network:

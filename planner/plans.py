@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,10 @@ from planner.solutions import Status
 
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+if TYPE_CHECKING:
+    StatusName = str
+else:
+    StatusName = Literal[tuple(status.value for status in Status)]
 
 
 class HostSeconds(StrictModel):
@@ -81,7 +85,7 @@ class CertificateEntry(StrictModel):
     lower_bound: Count
     value: Count
     quantum_s: Annotated[float, Field(gt=0)]
-    status: Literal[tuple(status.value for status in Status)]
+    status: StatusName
     message: str
 
 

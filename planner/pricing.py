@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from pydantic import BaseModel
 
 from planner.cost_files import Costs, PluginHost
 from planner.costs import CostContext, CostModel, CostTable, HostCosts
@@ -138,10 +139,9 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
         )
         try:
             model: CostModel = COST_MODELS.get(host.model, where=f"{context.where}.model")
-            options = host
+            options: BaseModel = host
             if isinstance(host, PluginHost):
-                extra: Mapping[str, object] = host.model_extra or {}
-                options = validate(model.options, dict(extra), context.where)
+                options = validate(model.options, dict(host.model_extra or {}), context.where)
             row = model.cost(graph, options, context)
             _check_row(graph, row, context)
         except PlannerError as error:

@@ -15,26 +15,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from planner.costs import FloatArray
 from planner.errors import PlanError
-from planner.feasibility import Constraints, feasible_extremes
+from planner.feasibility import Constraints
 from planner.graphs import Graph, IntArray
+from planner.quantisation import quantise
 from planner.scenarios import Workload
+from planner.terms import Number, Terms, Ticks
 
 LABELS = -1
 """`Transfers.tensor` of the labels."""
 LATENCY = -2
 """`Transfers.tensor` of the latency of a used link."""
 
-MAX_TICKS = 2**60
-"""The sum of all finite costs stays below this, so that int64 flows cannot overflow."""
-
-Number = TypeVar("Number", np.int64, np.float64)
 RateInput = float | Sequence[float] | FloatArray
 
 
@@ -74,55 +71,6 @@ class TiedParameters:
     indptr: IntArray
     readers: IntArray
     bits: FloatArray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Terms(Generic[Number]):
-    """All terms of one state, in seconds or in ticks per round.
-
-    Attributes:
-        unary: Cost of each operator on each host; shape [hosts, operators].
-        transfer: Cost of each transfer on each link, 0 where it is forbidden; [transfers, links].
-        exchange: Cost of each tied parameter if a reader is on host 0; shape [tied].
-        sync: Cost of each tied parameter if its readers are on both hosts; shape [tied].
-    """
-
-    unary: npt.NDArray[Number]
-    transfer: npt.NDArray[Number]
-    exchange: npt.NDArray[Number]
-    sync: npt.NDArray[Number]
-
-    def flat(self) -> npt.NDArray[Number]:
-        """Every term in one vector: unary, transfer, exchange, sync, each in row order."""
-        return np.concatenate([self.unary.ravel(), self.transfer.ravel(), self.exchange, self.sync])
-
-    def like(self, flat: npt.NDArray[np.int64]) -> Terms[np.int64]:
-        """The inverse of `flat` for a vector of the same length."""
-        sizes = [self.unary.size, self.transfer.size, self.exchange.size]
-        unary, transfer, exchange, sync = np.split(flat, np.cumsum(sizes))
-        return Terms(
-            unary=unary.reshape(self.unary.shape),
-            transfer=transfer.reshape(self.transfer.shape),
-            exchange=exchange,
-            sync=sync,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ticks:
-    """One state in whole ticks.
-
-    Attributes:
-        terms: Every finite cost, clipped to `bound + 1`.
-        quantum_s: Seconds of one tick, a power of two.
-        bound: Value of a feasible placement, in ticks.
-        infinite: What stands for an infinite cost: 1 + the sum of all finite ones.
-    """
-
-    terms: Terms[np.int64]
-    quantum_s: float
-    bound: int
-    infinite: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,7 +114,7 @@ class Problem:
     @property
     def n_operators(self) -> int:
         """Number of operators."""
-        return self.compute_s.shape[1]
+        return int(self.compute_s.shape[1])
 
     @property
     def n_hosts(self) -> int:
@@ -277,7 +225,8 @@ class Problem:
 
     def total(self, terms: Terms[Number], placement: IntArray) -> Number:
         """Sum of `terms` for one feasible placement; shape [operators]."""
-        return self.totals(terms, placement[None, :])[0]
+        total: Number = self.totals(terms, placement[None, :])[0]
+        return total
 
     def totals(self, terms: Terms[Number], placements: IntArray) -> npt.NDArray[Number]:
         """Sums of `terms` for many feasible placements; [placements, operators] → [placements]."""
@@ -297,96 +246,3 @@ class Problem:
             result = result + (terms.exchange * (low == 0)).sum(axis=1)
             result = result + (terms.sync * (low != high)).sum(axis=1)
         return result
-
-
-def quantise(problem: Problem) -> Ticks:
-    """Whole ticks for the current state.
-
-    A cost above the value of some feasible placement is in no best cut: it is clipped to one tick
-    above it, so that one absurd cost does not eat the precision of the others. The quantum is the
-    smallest power of two seconds for which the sum of all finite costs stays below 2^60.
-    """
-    seconds = problem.seconds
-    known = [*feasible_extremes(problem.constraints)]
-    prefix = best_prefix(problem, seconds)
-    known += [p for p in (prefix, problem.incumbent) if p is not None]
-    placements = np.stack(known)
-    totals = problem.totals(seconds, placements)
-    best, bound_s = placements[totals.argmin()], float(totals.min())
-    flat = seconds.flat()
-    total = float(np.minimum(flat, bound_s).sum()) * (1 + 1e-9)
-    slack = 2 * len(flat) + 2
-    exponent = 0 if total == 0 else int(np.frexp(total / (MAX_TICKS - slack))[1])
-    rounded = np.rint(np.ldexp(np.minimum(flat, 2 * bound_s), -exponent)).astype(np.int64)
-    bound = int(problem.total(seconds.like(rounded), best))
-    clipped = np.where(flat > bound_s, bound + 1, np.minimum(rounded, bound + 1))
-    infinite = int(clipped.sum()) + 1
-    return Ticks(
-        terms=seconds.like(clipped),
-        quantum_s=float(np.ldexp(1.0, exponent)),
-        bound=bound,
-        infinite=infinite,
-    )
-
-
-def best_prefix(
-    problem: Problem, terms: Terms[Number], allowed: npt.NDArray[np.bool_] | None = None
-) -> IntArray | None:
-    """The best placement along the graph's topological order, or None if none is feasible.
-
-    Link k gets one cut position j_k: operators before it are on hosts up to k. The total is a sum
-    of one function of each j_k with j_0 ≤ j_1 ≤ …, so a running minimum per link solves it.
-
-    Args:
-        problem: Gives transfers and constraints.
-        terms: Costs, in seconds or ticks.
-        allowed: Cut positions that may be used; shape [links, operators + 1].
-    """
-    n, links = problem.n_operators, problem.n_links
-    feasible = problem.constraints.prefix_feasible()
-    if allowed is not None:
-        feasible &= allowed
-    worst = np.iinfo(np.int64).max if terms.unary.dtype.kind == "i" else np.inf
-    best = np.zeros(n + 1, terms.unary.dtype)
-    choice = np.empty((links, n + 1), np.int64)
-    reachable = np.ones(n + 1, np.bool_)
-    for k in range(links):
-        cost = np.where(reachable & feasible[k], best + prefix_costs(problem, terms, k), worst)
-        is_lower = np.concatenate([[True], cost[1:] < np.minimum.accumulate(cost)[:-1]])
-        choice[k] = np.maximum.accumulate(np.where(is_lower, np.arange(n + 1), 0))
-        best = np.minimum.accumulate(cost)
-        reachable = best < worst
-        best = np.where(reachable, best, 0)
-    if not reachable[n]:
-        return None
-    placement = np.zeros(n, np.int64)
-    position = n
-    for k in reversed(range(links)):
-        position = int(choice[k, position])
-        placement[position:] += 1
-    return placement
-
-
-def prefix_costs(problem: Problem, terms: Terms[Number], link: int) -> npt.NDArray[Number]:
-    """What depends on the cut position of one link: the hosts' difference and the crossings.
-
-    Returns:
-        Cost of each position 0 … operators, up to a constant; shape [operators + 1].
-    """
-    n = problem.n_operators
-    steps = np.zeros(n + 2, terms.unary.dtype)
-    steps[1 : n + 1] = terms.unary[link] - terms.unary[link + 1]
-    x = problem.transfers
-    if len(x):
-        last = np.maximum.reduceat(x.readers, x.indptr[:-1])
-        start = np.where(x.source < 0, 0, x.source + 1)
-        cost = np.where(-1 - x.source <= link, terms.transfer[:, link], 0)
-        np.add.at(steps, start, cost)
-        np.add.at(steps, last + 1, -cost)
-    if len(problem.tied.bits):
-        first = np.minimum.reduceat(problem.tied.readers, problem.tied.indptr[:-1])
-        last = np.maximum.reduceat(problem.tied.readers, problem.tied.indptr[:-1])
-        np.add.at(steps, first + 1, terms.exchange + terms.sync)
-        np.add.at(steps, last + 1, -terms.sync)
-    costs: npt.NDArray[Number] = np.cumsum(steps)[: n + 1]
-    return costs

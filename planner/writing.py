@@ -7,11 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from planner.documents import JsonValue
 from planner.errors import InputError
 
 
-def json_text(document: JsonValue | dict[str, JsonValue]) -> str:
+def json_text(document: object) -> str:
     """Stable JSON text: keys in the document's order, no NaN, a newline at the end."""
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

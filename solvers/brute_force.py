@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import numpy.typing as npt
 
 from planner.errors import SolverError
 from planner.feasibility import feasible_extremes
-from planner.graphs import IntArray
 from planner.problems import Problem
 from planner.solutions import Capabilities, Limits, Solution, Status
 
@@ -64,7 +64,7 @@ class BruteForce:
         )
 
 
-def enumerate_placements(problem: Problem) -> IntArray:
+def enumerate_placements(problem: Problem) -> npt.NDArray[np.int8]:
     """Every feasible placement; int8, shape [placements, operators].
 
     Operators are added one at a time, and what breaks a rule among those seen so far is dropped.

@@ -31,7 +31,7 @@ class NetworkxFlow:
         ticks = problem.ticks
         network = network_of(problem)
         capacities = network.capacities(ticks)
-        flow_graph = nx.DiGraph()
+        flow_graph: nx.DiGraph[int] = nx.DiGraph()
         flow_graph.add_nodes_from((SOURCE, SINK))
         arcs = zip(network.tail.tolist(), network.head.tolist(), capacities.tolist(), strict=True)
         for tail, head, capacity in arcs:
@@ -57,7 +57,7 @@ class NetworkxFlow:
         )
 
 
-def _reachable(residual: nx.DiGraph) -> list[int]:
+def _reachable(residual: nx.DiGraph[int]) -> list[int]:
     """The minimal source side: what the residual network still reaches from s."""
     seen = {SOURCE}
     stack = [SOURCE]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from planner.feasibility import feasible_extremes
 from planner.graphs import IntArray
 from planner.networks import network_without_reverse_arcs
-from planner.problems import Problem, best_prefix
+from planner.prefixes import best_prefix
+from planner.problems import Problem
 from planner.solutions import Capabilities, Limits, Solution, Status
 
 Answer = tuple[IntArray, Status, str]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from planner.cli.console import make_table, print_section, result_console
-from planner.documents import JsonValue
-from planner.graphs import Graph, Operator
+from planner.graphs import Graph, Operator, SummaryValue
 from planner.operations import forward_flops
 from planner.units import format_bytes, format_count
 
@@ -41,9 +40,9 @@ def by_type(graph: Graph) -> dict[str, _OpKind]:
     return dict(sorted(kinds.items(), key=lambda item: (-item[1].flops, -item[1].count, item[0])))
 
 
-def describe(graph: Graph, *, show_all: bool) -> dict[str, JsonValue]:
+def describe(graph: Graph, *, show_all: bool) -> dict[str, object]:
     """Everything `planner inspect` shows, as JSON values."""
-    document: dict[str, JsonValue] = dict(graph.summary())
+    document: dict[str, object] = dict(graph.summary())
     document["forward_flops"] = sum(kind.flops for kind in by_type(graph).values())
     document["is_inference_export"] = graph.is_inference_export
     document["op_types"] = [
@@ -68,7 +67,7 @@ def describe(graph: Graph, *, show_all: bool) -> dict[str, JsonValue]:
     return document
 
 
-def _node(graph: Graph, operator: Operator) -> JsonValue:
+def _node(graph: Graph, operator: Operator) -> dict[str, object]:
     return {
         "name": operator.name,
         "op": operator.op,
@@ -120,7 +119,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         print_section(console, "Operators", _operator_table(graph))
 
 
-def _folded(graph: Graph, summary: dict[str, JsonValue]) -> str:
+def _folded(graph: Graph, summary: dict[str, SummaryValue]) -> str:
     reasons = summary["folded_by_reason"]
     if not graph.folded or not isinstance(reasons, dict):
         return "none folded away"

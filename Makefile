@@ -1,0 +1,47 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types schemas bench clean
+
+# The main job on a real architecture: where to cut ResNet-50 between a Jetson and a GPU server.
+demo: $(VENV)/.package
+	@mkdir -p demo
+	$(BIN)/planner zoo resnet50 --training --batch 32 -o demo/resnet50.onnx --force
+	$(BIN)/planner plan demo/resnet50.onnx --costs examples/jetson.json
+
+# Every check. Always an editable install, so that the tests see this checkout.
+test: $(STAMP) lint types
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/python tools/check_types.py
+
+# Write the JSON Schemas from the types that read the files, and the page of error codes.
+schemas: $(STAMP)
+	$(BIN)/python -m planner.schema_files schemas
+	$(BIN)/python -m planner.error_codes docs/errors.md
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/size.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.package: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(STAMP): $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.package
+
+clean:
+	rm -rf $(VENV) .typing .mypy_cache .ruff_cache .pytest_cache build dist demo *.egg-info

@@ -1,0 +1,60 @@
+"""The terms of one state, in seconds or in whole ticks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Terms(Generic[Number]):
+    """All terms of one state, in seconds or in ticks per round.
+
+    Attributes:
+        unary: Cost of each operator on each host; shape [hosts, operators].
+        transfer: Cost of each transfer on each link, 0 where it is forbidden; [transfers, links].
+        exchange: Cost of each tied parameter if a reader is on host 0; shape [tied].
+        sync: Cost of each tied parameter if its readers are on both hosts; shape [tied].
+    """
+
+    unary: npt.NDArray[Number]
+    transfer: npt.NDArray[Number]
+    exchange: npt.NDArray[Number]
+    sync: npt.NDArray[Number]
+
+    def flat(self) -> npt.NDArray[Number]:
+        """Every term in one vector: unary, transfer, exchange, sync, each in row order."""
+        return np.concatenate([self.unary.ravel(), self.transfer.ravel(), self.exchange, self.sync])
+
+    def like(self, flat: npt.NDArray[np.int64]) -> Terms[np.int64]:
+        """The inverse of `flat` for a vector of the same length."""
+        sizes = [self.unary.size, self.transfer.size, self.exchange.size]
+        unary, transfer, exchange, sync = np.split(flat, np.cumsum(sizes))
+        return Terms(
+            unary=unary.reshape(self.unary.shape),
+            transfer=transfer.reshape(self.transfer.shape),
+            exchange=exchange,
+            sync=sync,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ticks:
+    """One state in whole ticks.
+
+    Attributes:
+        terms: Every finite cost, clipped to `bound + 1`.
+        quantum_s: Seconds of one tick, a power of two.
+        bound: Value of a feasible placement, in ticks.
+        infinite: What stands for an infinite cost: 1 + the sum of all finite ones.
+    """
+
+    terms: Terms[np.int64]
+    quantum_s: float
+    bound: int
+    infinite: int
