@@ -1,7 +1,5 @@
 """Installed as `planner.frontends`; see `[tool.setuptools.package-dir]` in pyproject.toml."""
 
-# From the root of a checkout `import frontends` works too, and would make a second copy of every class.
+# In a checkout's root `import frontends` works too, and would make a second copy of every class.
 if __name__ != "planner.frontends":
-    raise ImportError(
-        f"import 'planner.frontends', not {__name__!r}: run 'pip install -e .' first"
-    )
+    raise ImportError(f"import 'planner.frontends', not {__name__!r}: run 'pip install -e .' first")

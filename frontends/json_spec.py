@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from planner.assembly import assemble
-from planner.documents import JsonValue, parse_json, read_bytes, validate
+from planner.documents import JsonValue, check_kind, parse_json, read_bytes, validate
 from planner.drafts import (
     Draft,
     DraftOperator,
@@ -43,10 +43,7 @@ class JsonSpec:
         """
         content = data if isinstance(data, bytes) else read_bytes(data)
         document = parse_json(content, where)
-        kind = document.get("kind") if isinstance(document, dict) else None
-        if kind not in (None, "graph"):
-            text = f"is a document of kind `{kind}`, expected `graph`"
-            raise InputError(text, code="PLN110", where=f"{where}: $")
+        check_kind(document, "graph", where)
         spec = validate(GraphFile, document, where)
         _refuse_options(options)
         graph = assemble(

@@ -249,8 +249,9 @@ def check_sized(
         if found is not None and found.kind != "tensor":
             untyped.append(f"{label} is a {found.kind}")
         elif found is not None and found.dtype and found.dtype not in DTYPES:
-            kind = onnx.TensorProto.DataType.Name(found.dtype).lower()
-            untyped.append(f"{label} holds {kind}s")
+            names = {code: name for name, code in onnx.TensorProto.DataType.items()}
+            kind = names.get(found.dtype, f"type {found.dtype}").lower()
+            untyped.append(f"{label} has elements of {kind}")
         else:
             shapeless.append(label)
     problems: list[PlannerError] = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from planner.errors import GraphError, PlannerError, raise_all
+from planner.errors import GraphError, InputError, PlannerError, raise_all
 from planner.graphs import AttributeValue
 
 RANDOM_OPS = frozenset(
@@ -57,9 +57,13 @@ def read_nodes(graph: onnx.GraphProto, *, where: str) -> tuple[list[Node], list[
         The nodes, every one with a name of its own, and notes about names that were changed.
 
     Raises:
-        PlannerError: PLN201 if a tensor has two producers.
+        PlannerError: PLN112 if a name is no text, PLN201 if a tensor has two producers.
     """
-    nodes = [_record(proto) for proto in graph.node]
+    try:
+        nodes = [_record(proto) for proto in graph.node]
+    except TypeError as error:  # from joining names in `_record`
+        text = "not an ONNX model: a name is no UTF-8"
+        raise InputError(text, code="PLN112", where=where) from error
     _check_producers(nodes, graph, where)
     notes = _name_all(nodes)
     return _sorted(nodes), notes
@@ -104,6 +108,8 @@ def _record(proto: onnx.NodeProto) -> Node:
     )
     if bodies:
         _read_bodies(node)
+    # Protobuf hands on what is no UTF-8 as bytes, which cannot be joined: a check at no cost.
+    "".join((op, domain, node.name, *inputs, *outputs, *attributes, *node.captured))
     return node
 
 

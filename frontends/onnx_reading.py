@@ -16,8 +16,10 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from planner.documents import unreadable
-from planner.errors import InputError, PlannerError, raise_all
+from planner.dtypes import count_elements, size_in_bytes
+from planner.errors import GraphError, InputError, PlannerError, raise_all
 from planner.frontend_api import LoadOptions
+from planner.frontends.onnx_values import DTYPES
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
 DIRECT_BYTES = 4 * 1024 * 1024
@@ -29,6 +31,9 @@ DIGEST_BYTES = 64 * 1024 * 1024
 MAX_INLINED_NODES = 1_000_000
 """Local functions that call each other can multiply without bound; no model comes near this."""
 
+_PLAIN = frozenset(
+    getattr(onnx.AttributeProto, kind) for kind in ("INT", "INTS", "FLOAT", "FLOATS", "STRING")
+)
 _KNOWN_STARTS = (
     (b"PK\x03\x04", "it looks like a TorchScript / torch.export archive (a zip file)"),
     (b"version https://git-lfs", "it looks like a Git LFS pointer; run `git lfs pull`"),
@@ -65,7 +70,8 @@ def read_model(
     digest.update(repr(_plain(options)).encode())
     if not model.HasField("graph") or not model.graph.node:
         raise not_a_model(head, where, "it has no graph with operators")
-    raise_all([*_version_problems(model, where), *external_problems(model, where)])
+    _check_text(model, where)
+    raise_all([*_version_problems(model, where), *tensor_problems(model, where)])
     if model.functions:
         model = _inlined(model, where)
     return model, digest.hexdigest()
@@ -109,6 +115,25 @@ def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputErr
     return InputError(f"not an ONNX model: {reason}", code="PLN112", where=where)
 
 
+def _check_text(model: onnx.ModelProto, where: str) -> None:
+    """Names outside the operators are text: protobuf hands on what is no UTF-8 as bytes.
+
+    Raises:
+        InputError: PLN112 if one is not.
+    """
+    graph = model.graph
+    texts: list[str] = [graph.name, *(entry.domain for entry in model.opset_import)]
+    for value in (*graph.input, *graph.output):
+        texts.append(value.name)
+        texts += (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    texts += (tensor.name for tensor in graph.initializer)
+    texts += (sparse.values.name for sparse in graph.sparse_initializer)
+    for tensor in all_tensors(model):
+        texts += (entry.value for entry in tensor.external_data if entry.key == "location")
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError("not an ONNX model: a name is no UTF-8", code="PLN112", where=where)
+
+
 def _version_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
     problems: list[PlannerError] = []
     upgrade = (
@@ -133,15 +158,20 @@ def opset_version(model: onnx.ModelProto) -> int:
     return max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
 
-def external_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
-    """PLN114 for every external tensor whose file is not below the model's folder.
+def tensor_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
+    """PLN114 for external data outside the model's folder, PLN204 for values that fit no shape.
 
-    The files are never opened; but a model that points elsewhere is not to be passed on.
+    External files are never opened, but a model that points elsewhere is not to be passed on. And
+    onnx's inference takes the shape of a value at its word: it would loop 2^62 times over 8 bytes.
     """
     problems: list[PlannerError] = []
     judged: dict[str, bool] = {}
     for tensor in all_tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            reason = _misfit(tensor)
+            if reason:
+                text = f"tensor `{tensor.name}` {reason}"
+                problems.append(GraphError(text, code="PLN204", where=where))
             continue
         location = next((e.value for e in tensor.external_data if e.key == "location"), "")
         if judged.setdefault(location, _leaves_folder(location)):
@@ -152,6 +182,43 @@ def external_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
                 InputError(f"{text} inside the model's folder", code="PLN114", where=where)
             )
     return problems
+
+
+def _misfit(tensor: onnx.TensorProto) -> str | None:
+    """What is wrong with the values of a tensor; one that has none at all is marked external."""
+    shape = tuple(tensor.dims)
+    if shape and min(shape) < 0:
+        return f"has shape {list(shape)}, expected dimensions >= 0"
+    dtype = DTYPES.get(tensor.data_type)
+    if tensor.HasField("raw_data"):
+        found, unit = len(tensor.raw_data), "bytes"
+        expected = size_in_bytes(dtype, shape) if dtype else found
+    else:
+        found, unit = _n_stored(tensor), "values"
+        per_item = {"int4": 2, "uint4": 2, "float4e2m1": 2, "int2": 4, "uint2": 4}.get(
+            dtype or "", 1
+        )
+        per_item = -2 if (dtype or "").startswith("complex") else per_item
+        elements = count_elements(shape)
+        expected = -elements * per_item if per_item < 0 else -(-elements // per_item)
+        if not found and expected:
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            return None
+    return (
+        None if found == expected else f"has {found} {unit}, expected {expected} for {list(shape)}"
+    )
+
+
+def _n_stored(tensor: onnx.TensorProto) -> int:
+    """Entries of the typed value fields, of which a valid tensor uses one."""
+    return (
+        len(tensor.float_data)
+        + len(tensor.int32_data)
+        + len(tensor.int64_data)
+        + len(tensor.double_data)
+        + len(tensor.uint64_data)
+        + len(tensor.string_data)
+    )
 
 
 def _leaves_folder(location: str) -> bool:
@@ -182,16 +249,18 @@ def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    kinds = onnx.AttributeProto
     for node in nodes:
         for attribute in node.attribute:
-            kind = attribute.type
-            if kind in (kinds.INT, kinds.INTS, kinds.FLOAT, kinds.STRING):
-                continue
-            if kind == kinds.TENSOR:
+            # Whatever `type` says: onnx's inference does not look at it either.
+            if attribute.HasField("t"):
                 yield attribute.t
+            elif attribute.type in _PLAIN:
+                continue
             yield from attribute.tensors
-            if kind == kinds.GRAPH:
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield sparse.values
+                yield sparse.indices
+            if attribute.HasField("g"):
                 yield from _graph_tensors(attribute.g)
             for graph in attribute.graphs:
                 yield from _graph_tensors(graph)

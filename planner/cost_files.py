@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from planner.documents import Items, JsonValue, StrictModel, parse_json, read_bytes, validate
+from planner.documents import (
+    WHOLE,
+    Items,
+    JsonValue,
+    StrictModel,
+    check_kind,
+    one_of_keys,
+    parse_json,
+    read_bytes,
+    validate,
+)
 from planner.dtypes import WIRE_DTYPES
-from planner.errors import InputError, PlannerError, raise_all
+from planner.errors import InputError, PlannerError, name_hint, raise_all
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""
-MAX_RATE = 1e18
+MIN_RATE, MAX_RATE = 1e-3, 1e18
+"""Bits per second of a link: what is slower than a bit in a quarter of an hour is none."""
 
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
-Rate = Annotated[float, Field(gt=0, le=MAX_RATE)]
+Rate = Annotated[float, Field(ge=MIN_RATE, le=MAX_RATE)]
 PositiveRate = Annotated[float, Field(gt=0, le=1e24)]
-ByteCount = Annotated[int, Field(ge=0, le=2**53)]
+ByteCount = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 if TYPE_CHECKING:
     WireDtype = str
 else:
@@ -57,6 +68,10 @@ class TableHost(StrictModel):
 class AnalyticalHost(StrictModel):
     """A host priced by the roofline of its hardware: a preset, figures, or both."""
 
+    model_config = ConfigDict(
+        json_schema_extra=one_of_keys(["hardware"], ["peak_flops", "memory_bandwidth_bytes_per_s"])
+    )
+
     name: Name
     model: Literal["analytical"]
     hardware: str | None = None
@@ -78,19 +93,23 @@ class AnalyticalHost(StrictModel):
         return self
 
 
+BUILT_IN = ("table", "analytical")
+"""Cost models whose keys are checked here."""
+
+
 class PluginHost(StrictModel):
     """A host priced by a cost model that is not built in; the model checks the other keys."""
 
     model_config = ConfigDict(extra="allow")
 
     name: Name
-    model: Name
+    model: Annotated[Name, Field(json_schema_extra={"not": {"enum": list(BUILT_IN)}})]
     memory_bytes: ByteCount | None = None
 
 
 def _host_kind(host: Any) -> str:
     model = host.get("model") if isinstance(host, dict) else getattr(host, "model", None)
-    return model if model in ("table", "analytical") else "plugin"
+    return model if model in BUILT_IN else "plugin"
 
 
 HostEntry = Annotated[
@@ -113,12 +132,12 @@ class WorkloadEntry(StrictModel):
     """What one round consists of."""
 
     mode: Literal["training", "inference"] = "training"
-    iterations_per_round: Annotated[int, Field(ge=1, le=10**9)] = 1
+    iterations_per_round: Annotated[int, Field(ge=1, le=10**9), WHOLE] = 1
     label_bytes: ByteCount = 0
     return_outputs: bool = False
-    batch_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10**9), WHOLE] | None = None
     wire_dtype: WireDtype | None = None
-    optimizer_states: Annotated[int, Field(ge=0, le=16)] = 0
+    optimizer_states: Annotated[int, Field(ge=0, le=16), WHOLE] = 0
 
 
 class PinEntry(StrictModel):
@@ -143,7 +162,7 @@ class Costs(StrictModel):
 
     kind: Literal["costs"]
     version: Literal[1]
-    workload: WorkloadEntry = WorkloadEntry()
+    workload: WorkloadEntry = Field(default_factory=WorkloadEntry)
     hosts: Annotated[Items[HostEntry], Field(min_length=2)]
     links: Annotated[Items[LinkEntry], Field(min_length=1)]
     inputs: Items[InputEntry] = ()
@@ -181,11 +200,7 @@ def check_costs(document: JsonValue, where: str) -> Costs:
     Raises:
         PlannerError: With every problem of the document.
     """
-    if isinstance(document, Mapping) and document.get("kind") not in ("costs", None):
-        kind = document["kind"]
-        raise InputError(
-            f"is a document of kind `{kind}`, expected `costs`", code="PLN110", where=f"{where}: $"
-        )
+    check_kind(document, "costs", where)
     costs = validate(Costs, document, where)
     cross_check(costs, where)
     return costs
@@ -212,9 +227,8 @@ def _cross_problems(costs: Costs, where: str) -> Iterator[PlannerError]:
         place = f"{where}: $.{section}[{counts[section]}].host"
         counts[section] += 1
         if host not in hosts:
-            known = ", ".join(f"`{name}`" for name in hosts)
-            text = f"unknown host `{host}`"
-            yield InputError(text, code="PLN111", where=place, hint=f"hosts: {known}")
+            hint = name_hint(host, hosts, "hosts")
+            yield InputError(f"unknown host `{host}`", code="PLN111", where=place, hint=hint)
     yield from _repeats([i.name for i in costs.inputs], f"{where}: $.inputs", "input")
     for position, host_entry in enumerate(costs.hosts):
         if isinstance(host_entry, TableHost):

@@ -7,15 +7,22 @@ by a pydantic model; all problems come out together, each with a JSON pointer su
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator, Sequence
+import math
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import JsonValue as JsonSchema
 
-from planner.errors import InputError, PlannerError, name_hint, nearest, raise_all
+from planner.complaints import pointer_step, show_value, validation_problems
+from planner.errors import InputError, PlannerError, name_hint, nearest, raise_all, shorten
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,12 +34,39 @@ Items = Annotated[tuple[T, ...], Field(strict=False)]
 
 MAX_INTEGER = 2**63 - 1
 
+MAX_DEPTH = 100
+"""Objects and lists within one another; the formats have six, attributes may have more."""
+
+
+def _as_whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_as_whole)
+"""To JSON, and so to a JSON Schema, `1e3` and `1000.0` are integers like `1000`."""
+
+
+def one_of_keys(*groups: list[str]) -> dict[str, JsonSchema]:
+    """JSON Schema for "all keys of one of these groups", where null is as good as no key."""
+    present: JsonSchema = {"not": {"type": "null"}}
+    return {
+        "anyOf": [
+            {"required": group, "properties": dict.fromkeys(group, present)} for group in groups
+        ]
+    }
+
 
 class StrictModel(BaseModel):
     """Unknown keys, wrong types, NaN and infinities are errors; instances are frozen."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        # Most models are only read as parts of another: not built alone, start-up is shorter.
+        defer_build=True,
     )
 
 
@@ -40,20 +74,48 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        InputError: If there is no such file, it is a directory, or it may not be read.
+        InputError: If there is no such file, it is a directory or a device, or may not be read.
     """
+    check_regular(path)
     try:
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is no ordinary file before it is opened: a pipe blocks, a device never ends.
+
+    Raises:
+        InputError: If it is no regular file, or there is none.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise unreadable(path, OSError(errno.EINVAL, str(error))) from error
+    if stat.S_ISDIR(mode):
+        raise unreadable(path, IsADirectoryError())
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            "this is a pipe or a device, expected a regular file",
+            code="PLN102",
+            where=str(path),
+            hint="save its content to a file first",
+        )
+
+
 def unreadable(path: Path, error: OSError) -> InputError:
     """The error for a file that the operating system will not give."""
     where = str(path)
     if isinstance(error, FileNotFoundError):
+        if path.is_symlink():
+            target = path.readlink()
+            text = f"this is a link to `{target}`, which does not exist"
+            return InputError(text, code="PLN101", where=where)
         try:
-            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            siblings = [p.name for p in islice(path.parent.iterdir(), 1_000)]
         except OSError:
             siblings = []
         close = nearest(path.name, siblings)
@@ -72,40 +134,56 @@ def parse_json(data: bytes, where: str) -> JsonValue:
         PlannerError: With every such problem of the document.
     """
     if not data.strip():
-        raise InputError("the file is empty, expected JSON", code="PLN104", where=where)
-    duplicates: list[dict[str, int]] = []
-
-    def pairs(items: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-        found = dict(items)
-        if len(found) < len(items):
-            counts: dict[str, int] = {}
-            for key, _ in items:
-                counts[key] = counts.get(key, 0) + 1
-            marker = _Duplicated(found)
-            marker.keys_twice = [key for key, count in counts.items() if count > 1]
-            duplicates.append(counts)
-            return marker
-        return found
-
+        what = "empty" if not data else "blank"
+        raise InputError(f"the file is {what}, expected JSON", code="PLN104", where=where)
     try:
         document: JsonValue = json.loads(
-            data.decode("utf-8-sig"), object_pairs_hook=pairs, parse_constant=_NotFinite
+            data.decode("utf-8-sig"),
+            object_pairs_hook=_pairs,
+            parse_constant=_NotFinite,
+            parse_int=_parse_integer,
         )
     except UnicodeDecodeError as error:
-        text = f"byte {error.start} is not UTF-8, expected JSON text"
-        raise InputError(text, code="PLN104", where=where) from error
+        is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = "is UTF-16" if is_utf16 else f"byte {error.start} is not UTF-8"
+        hint = "save it as UTF-8" if is_utf16 else None
+        raise InputError(
+            f"{text}, expected JSON in UTF-8", code="PLN104", where=where, hint=hint
+        ) from error
     except json.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]}",
             code="PLN104",
             where=f"{where}:{error.lineno}:{error.colno}",
         ) from error
-    except (RecursionError, ValueError) as error:
-        is_deep = isinstance(error, RecursionError)
-        text = "nested too deeply to be a document of ours" if is_deep else f"not JSON: {error}"
-        raise InputError(text, code="PLN104", where=where) from None
-    raise_all(list(_lexical_problems(document, where)))
+    except RecursionError:
+        raise _too_deep(where) from None
+    raise_all(list(_lexical_problems(document, where, may_have_surrogates=_has_surrogate(data))))
     return document
+
+
+def check_kind(document: JsonValue, kind: str, where: str) -> None:
+    """Say so when a document is one of ours, but another than is expected here.
+
+    Raises:
+        InputError: If its `kind` is a string other than `kind`.
+    """
+    found = document.get("kind") if isinstance(document, dict) else None
+    if isinstance(found, str) and found != kind:
+        raise InputError(
+            f"is a document of kind `{shorten(found)}`, expected `{kind}`",
+            code="PLN110",
+            where=f"{where}: $.kind",
+            hint=name_hint(found, _USED_BY, "kinds") if found not in _USED_BY else _USED_BY[found],
+        )
+
+
+_USED_BY = {
+    "graph": "a graph spec is what `planner plan GRAPH` plans",
+    "costs": "a costs file goes to `--costs`",
+    "profile": "a profile is what `planner profile` writes of a host",
+    "plan": "a plan is what `planner plan -o` writes",
+}
 
 
 class _Duplicated(dict[str, JsonValue]):
@@ -118,35 +196,82 @@ class _NotFinite(float):
     """NaN or an infinity; found again, with its place, by a walk."""
 
 
-def _lexical_problems(document: JsonValue, where: str) -> Iterator[PlannerError]:
-    stack: list[tuple[JsonValue, str]] = [(document, "$")]
+def _pairs(items: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found = dict(items)
+    if len(found) == len(items):
+        return found
+    marker = _Duplicated(found)
+    counts = Counter(key for key, _ in items)
+    marker.keys_twice = [key for key, count in counts.items() if count > 1]
+    return marker
+
+
+def _parse_integer(text: str) -> int:
+    """Python refuses to convert thousands of digits; the walk refuses what is beyond 64 bits."""
+    return int(text) if len(text) <= 20 else MAX_INTEGER + 1
+
+
+def _has_surrogate(data: bytes) -> bool:
+    return re.search(rb"\\u[dD][89a-fA-F]", data) is not None
+
+
+def _too_deep(where: str) -> InputError:
+    text = f"nested more than {MAX_DEPTH} levels deep, which no document of ours is"
+    return InputError(text, code="PLN104", where=where)
+
+
+Trail = tuple["Trail", int | str] | None
+"""The way to a value, last step outermost: made for every value, so it must be cheap."""
+
+
+def _lexical_problems(
+    document: JsonValue, where: str, *, may_have_surrogates: bool
+) -> Iterator[PlannerError]:
+    stack: list[tuple[JsonValue, Trail, int]] = [(document, None, 0)]
     while stack:
-        value, pointer = stack.pop()
+        value, trail, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            yield _too_deep(where)
+            return
         match value:
             case dict():
-                if isinstance(value, _Duplicated):
-                    for key in value.keys_twice:
-                        text = f"key `{key}` occurs twice in one object"
-                        yield InputError(text, code="PLN105", where=f"{where}: {pointer}")
-                stack += [(item, pointer + _step(key)) for key, item in reversed(value.items())]
+                stack += [(item, (trail, key), depth + 1) for key, item in reversed(value.items())]
+                twice = value.keys_twice if isinstance(value, _Duplicated) else ()
+                for key in twice:
+                    text = f"key `{shorten(key)}` occurs twice in one object"
+                    yield InputError(text, code="PLN105", where=_place(where, trail))
+                if may_have_surrogates:
+                    stack += [(key, trail, depth) for key in value]
             case list():
-                if value and isinstance(value[0], str | bool) and set(map(type, value)) == {str}:
+                if not may_have_surrogates and set(map(type, value)) == {str}:
                     continue
-                stack += [(item, f"{pointer}[{i}]") for i, item in reversed([*enumerate(value)])]
-            case float() if value != value or value in (float("inf"), float("-inf")):
-                text = "is not a finite number"
-                yield InputError(text, code="PLN106", where=f"{where}: {pointer}")
-            case int() if abs(value) > MAX_INTEGER:
-                text = "is an integer beyond 64 bits"
-                yield InputError(text, code="PLN106", where=f"{where}: {pointer}")
+                stack += [
+                    (item, (trail, i), depth + 1) for i, item in reversed([*enumerate(value)])
+                ]
+            case _:
+                text = _lexical_problem(value)
+                if text is not None:
+                    code = "PLN104" if isinstance(value, str) else "PLN106"
+                    yield InputError(text, code=code, where=_place(where, trail))
 
 
-def _step(key: str | int) -> str:
-    if isinstance(key, int):
-        return f"[{key}]"
-    return (
-        f".{key}" if key.replace("_", "a").replace("-", "a").isalnum() else f"[{json.dumps(key)}]"
-    )
+def _lexical_problem(value: JsonValue) -> str | None:
+    match value:
+        case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            return f"is {show_value(value)}, expected whole characters: half of a pair is none"
+        case float() if not math.isfinite(value):
+            return "is not a finite number"
+        case int() if abs(value) > MAX_INTEGER:
+            return "is an integer beyond 64 bits"
+    return None
+
+
+def _place(where: str, trail: Trail) -> str:
+    steps: list[str] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append(pointer_step(step))
+    return f"{where}: ${''.join(reversed(steps))}"
 
 
 def validate(model: type[Model], document: JsonValue, where: str) -> Model:
@@ -160,97 +285,3 @@ def validate(model: type[Model], document: JsonValue, where: str) -> Model:
     except ValidationError as error:
         raise_all(validation_problems(error, model, document, where))
         raise AssertionError("a validation error without problems") from error
-
-
-def validation_problems(
-    error: ValidationError, model: type[BaseModel], document: JsonValue, where: str
-) -> list[PlannerError]:
-    """What pydantic found, in our words, with places in the document as its writer knows it."""
-    problems: list[PlannerError] = []
-    seen: set[tuple[str, str]] = set()
-    for detail in error.errors(include_url=False):
-        pointer, value, parent = _locate(document, detail["loc"])
-        text, hint = _words(detail, model, value, parent)
-        if (pointer, text) not in seen:
-            seen.add((pointer, text))
-            place = f"{where}: {pointer}"
-            problems.append(InputError(text, code=_code(detail), where=place, hint=hint))
-    return problems
-
-
-def _locate(document: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, JsonValue, JsonValue]:
-    """Follow `loc` as far as the document goes; pydantic mixes the names of union members in."""
-    pointer, value, parent = "$", document, None
-    for position, step in enumerate(loc):
-        is_last = position == len(loc) - 1
-        if isinstance(value, dict) and isinstance(step, str) and (step in value or is_last):
-            parent, value = value, value.get(step)
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            parent, value = value, value[step]
-        else:
-            continue
-        pointer += _step(step)
-    return pointer, value, parent
-
-
-def _code(detail: ErrorDetails) -> str:
-    return {"extra_forbidden": "PLN107", "missing": "PLN108"}.get(detail["type"], "PLN109")
-
-
-def _words(
-    detail: ErrorDetails, model: type[BaseModel], value: JsonValue, parent: JsonValue
-) -> tuple[str, str | None]:
-    key = str(detail["loc"][-1]) if detail["loc"] else ""
-    context = detail.get("ctx", {})
-    match detail["type"]:
-        case "extra_forbidden":
-            known = _known_keys(model, parent, key)
-            return f"unknown key `{key}`", name_hint(key, known, "keys here")
-        case "missing":
-            return f"key `{key}` is missing", None
-        case "value_error":
-            return str(context.get("error", detail["msg"])), None
-        case "union_tag_not_found":
-            return f"key {context.get('discriminator')} is missing".replace("'", "`"), None
-        case "literal_error" | "union_tag_invalid":
-            expected = str(context.get("expected") or context.get("expected_tags"))
-            return f"is {_show(value)}, expected {expected.replace(chr(39), '`')}", None
-    message = detail["msg"]
-    for prefix in ("Input should be ", "Value should have ", "List should have ", "Tuple should "):
-        message = message.removeprefix(prefix)
-    message = message.replace("a valid list", "a list").replace("a valid tuple", "a list")
-    message = message.replace("a valid dictionary", "an object")
-    message = message.replace("or an instance of", "or").replace("greater than", ">")
-    return f"is {_show(value)}, expected {message[:1].lower()}{message[1:]}", None
-
-
-def _show(value: JsonValue) -> str:
-    match value:
-        case dict():
-            return "an object"
-        case list():
-            return f"a list of {len(value)}"
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _known_keys(model: type[BaseModel], parent: JsonValue, key: str) -> list[str]:
-    """The keys of the model within `model` that fits `parent` best: most of its keys are known."""
-    keys = set(parent) - {key} if isinstance(parent, dict) else set()
-    models = _models_in(model)
-    best = max(models, key=lambda m: (len(keys & set(m.model_fields)), -len(m.model_fields)))
-    return list(best.model_fields)
-
-
-def _models_in(model: type[BaseModel]) -> Sequence[type[BaseModel]]:
-    found: dict[type[BaseModel], None] = {}
-    pending: list[Any] = [model]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, type) and issubclass(item, BaseModel):
-            if item not in found:
-                found[item] = None
-                pending += [field.annotation for field in item.model_fields.values()]
-        else:
-            pending += getattr(item, "__args__", ())
-    return list(found)

@@ -127,8 +127,20 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("maxfow", ["maxflow", "networkx"])
     'maxflow'
     """
+    if len(name) > 500:
+        return None  # no slip of the pen, and the comparison would take minutes
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+def shorten(text: str, limit: int = 100) -> str:
+    """A name as messages show it: the middle of a long one is left out.
+
+    >>> shorten("a" * 10 + "b" * 10, limit=9)
+    'aaaa…bbbb'
+    """
+    half = (limit - 1) // 2
+    return text if len(text) <= limit else f"{text[:half]}…{text[-half:]}"
 
 
 def name_hint(name: str, known: Iterable[str], what: str) -> str:
@@ -139,7 +151,7 @@ def name_hint(name: str, known: Iterable[str], what: str) -> str:
     """
     names = sorted(known)
     close = nearest(name, names)
-    shown = ", ".join(f"`{item}`" for item in names[:10])
+    shown = ", ".join(f"`{shorten(item, 60)}`" for item in names[:10])
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     listing = f"{what}: {shown}{more}" if names else f"there are no {what}"
     return f"did you mean `{close}`? {listing}" if close else listing

@@ -160,18 +160,29 @@ def _apart(
         yield _violation(f"{pair} {why}, but are placed apart")
 
 
+def spans(graph: Graph, scenario: Scenario, hosts: IntArray) -> tuple[IntArray, IntArray]:
+    """First and last host that each tensor is on: its producer's and its furthest consumer's.
+
+    It crosses the links from the first up to, but not including, the last. Shape [tensors] each.
+    """
+    first = np.zeros(len(graph.tensors), np.int64)
+    for tensor, host in scenario.rules.input_hosts:
+        first[tensor] = host
+    is_produced = graph.producers != GRAPH_INPUT
+    first[is_produced] = hosts[graph.producers[is_produced]]
+    indptr, consumers = graph.consumers
+    last = first.copy()
+    np.maximum.at(last, np.repeat(np.arange(len(last)), np.diff(indptr)), hosts[consumers])
+    return first, last
+
+
 def crossings(
     graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
 ) -> Iterator[Crossing]:
     """Every (tensor, link) pair over which a tensor is sent, once per link; then the labels."""
-    place = hosts.tolist()
-    inputs_at = dict(scenario.rules.input_hosts)
-    for index, tensor in enumerate(graph.tensors):
-        if not tensor.consumers:
-            continue
-        is_input = tensor.producer == GRAPH_INPUT
-        start = inputs_at.get(index, 0) if is_input else place[tensor.producer]
-        for link in range(start, max(place[consumer] for consumer in tensor.consumers)):
+    first, last = spans(graph, scenario, hosts)
+    for index in np.flatnonzero(last > first).tolist():
+        for link in range(first[index], last[index]):
             yield Crossing(
                 tensor=index,
                 link=link,
@@ -180,8 +191,7 @@ def crossings(
             )
     workload = scenario.workload
     if workload.is_training and workload.label_bytes:
-        end = max((place[int(operator)] for operator in graph.output_operators), default=0)
-        for link in range(end):
+        for link in range(int(hosts[graph.output_operators].max(initial=0))):
             yield Crossing(tensor=None, link=link, up_bytes=workload.label_bytes, down_bytes=0)
 
 
@@ -221,21 +231,22 @@ def _per_host(seconds: FloatArray, hosts: IntArray, n_hosts: int) -> tuple[float
 def _parameter_traffic(
     graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
 ) -> tuple[list[float], list[float]]:
-    """Seconds of exchange per round and of synchronisation per iteration, one per parameter."""
+    """Seconds of exchange per round, and of synchronisation per iteration, in parts to add up."""
     exchange: list[float] = []
     sync: list[float] = []
     if not scenario.workload.is_training:
         return exchange, sync
-    home = len(scenario.route.hosts) - 1
-    place = hosts.tolist()
     links = scenario.route.links
-    there_and_back = [1.0 / link.uplink_bps + 1.0 / link.downlink_bps for link in links]
-    for index, parameter in enumerate(graph.parameters):
-        bits = 8.0 * int(table.parameter_bytes[index])
-        holders = {place[operator] for operator in parameter.readers}
-        for host in holders:
-            exchange += [bits * per_bit for per_bit in there_and_back[host:home]]
-        for link, per_bit in enumerate(there_and_back):
-            if min(holders) <= link < max(holders):
-                sync.append(bits * per_bit)
+    bits = 8.0 * table.parameter_bytes
+    indptr, readers = graph.readers
+    parameter_of = np.repeat(np.arange(len(bits)), np.diff(indptr))
+    holds = np.zeros((len(links) + 1, len(bits)), np.bool_)
+    holds[hosts[readers], parameter_of] = True
+    for k, link in enumerate(links):
+        there_and_back = 1.0 / link.uplink_bps + 1.0 / link.downlink_bps
+        # Every copy on a host up to k passes link k on its way home, the last host.
+        copies = holds[: k + 1].sum(axis=0)
+        exchange += (bits * copies * there_and_back).tolist()
+        straddles = (copies > 0) & holds[k + 1 :].any(axis=0)
+        sync += (bits[straddles] * there_and_back).tolist()
     return exchange, sync

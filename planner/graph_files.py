@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from planner.documents import Items, StrictModel
+from planner.documents import WHOLE, Items, StrictModel, one_of_keys
 from planner.dtypes import BITS, size_in_bytes
 
 Name = Annotated[str, Field(min_length=1)]
-Dimension = Annotated[int, Field(ge=0, le=2**53)]
-ByteCount = Annotated[int, Field(ge=0, le=2**53)]
+Dimension = Annotated[int, Field(ge=0, le=2**53), WHOLE]
+ByteCount = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 if TYPE_CHECKING:
     Dtype = str
 else:
@@ -20,6 +20,8 @@ else:
 
 class SizedEntry(StrictModel):
     """Something with a size: `dtype` and `shape`, or `bytes`, or all three if they agree."""
+
+    model_config = ConfigDict(json_schema_extra=one_of_keys(["bytes"], ["dtype", "shape"]))
 
     name: Name
     dtype: Dtype | None = None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from planner.documents import unreadable
+from planner.documents import check_regular, unreadable
 from planner.errors import InputError, PlannerError, raise_all
 from planner.frontend_api import Frontend, LoadOptions
 from planner.graphs import Graph
@@ -62,8 +62,8 @@ def load(
     where = str(data) if isinstance(data, Path) else "bytes"
     head = _head(data)
     if not head.strip():
-        text = "the file is empty, expected a model" if not head else "the file is blank"
-        raise InputError(text, code="PLN104", where=where)
+        what = "empty" if not head else "blank"
+        raise InputError(f"the file is {what}, expected a model", code="PLN104", where=where)
     chosen = FRONTENDS.get(frontend, where="frontend") if frontend else _find(data, head, where)
     return chosen.load(data, where=where, options=options)
 
@@ -84,12 +84,12 @@ def _check_options(options: LoadOptions) -> None:
 def _head(data: bytes | Path) -> bytes:
     if isinstance(data, bytes):
         return data[:_HEAD_BYTES]
+    check_regular(data)
     try:
         with data.open("rb") as file:
             return file.read(_HEAD_BYTES)
-    except (OSError, ValueError) as error:
-        cause = error if isinstance(error, OSError) else OSError(0, str(error))
-        raise unreadable(data, cause) from error
+    except OSError as error:
+        raise unreadable(data, error) from error
 
 
 def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
@@ -105,8 +105,9 @@ def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
     if fallback:
         return fallback[0]
     known = ", ".join(f"`{s}`" for name in FRONTENDS.names() for s in FRONTENDS.peek(name).suffixes)
+    named = f"its suffix is `{suffix}` and " if suffix else ""
     raise InputError(
-        f"no frontend reads this: its suffix is `{suffix}` and its content is not recognised",
+        f"no frontend reads this: {named}its content is not recognised",
         code="PLN118",
         where=where,
         hint=f"suffixes that are read: {known}",

@@ -16,9 +16,8 @@ from planner.plans import (
     BaselineEntry,
     CertificateEntry,
     CrossingEntry,
-    PlacementEntry,
     Plan,
-    PlanFile,
+    PlanHead,
     delay_entry,
 )
 from planner.pricing import price, scenario_of
@@ -61,7 +60,7 @@ def plan(
     delay = _checked_delay(graph, table, scenario, solution)
     hosts = scenario.route.hosts
     return Plan(
-        file=PlanFile(
+        head=PlanHead(
             kind="plan",
             version=1,
             tool=f"{OWN_DISTRIBUTION} {tool_version()}",
@@ -87,11 +86,11 @@ def plan(
             ),
             notes=(*graph.notes, *table.notes),
             warnings=tuple(warnings_for(graph, scenario)),
-            placement=tuple(
-                PlacementEntry(node=operator.name, host=hosts[host])
-                for operator, host in zip(graph.operators, solution.placement.tolist(), strict=True)
-            ),
-        )
+        ),
+        placement={
+            operator.name: hosts[host]
+            for operator, host in zip(graph.operators, solution.placement.tolist(), strict=True)
+        },
     )
 
 

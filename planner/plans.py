@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from planner.documents import Items, JsonValue, StrictModel, parse_json, read_bytes, validate
+from planner.documents import (
+    WHOLE,
+    Items,
+    JsonValue,
+    StrictModel,
+    check_kind,
+    parse_json,
+    read_bytes,
+    validate,
+)
+from planner.errors import InputError
 from planner.evaluation import Delay
 from planner.solutions import Status
 
 Seconds = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE]
 if TYPE_CHECKING:
     StatusName = str
 else:
@@ -89,8 +99,8 @@ class CertificateEntry(StrictModel):
     message: str
 
 
-class PlanFile(StrictModel):
-    """A saved plan, `plan.v1`."""
+class PlanHead(StrictModel):
+    """A plan without its placement, which is as long as the graph."""
 
     kind: Literal["plan"]
     version: Literal[1]
@@ -98,9 +108,9 @@ class PlanFile(StrictModel):
     graph: str
     graph_digest: str
     costs_digest: str
-    batch: int | None
+    batch: Annotated[int, Field(ge=1), WHOLE] | None
     mode: Literal["training", "inference"]
-    iterations_per_round: Annotated[int, Field(ge=1)]
+    iterations_per_round: Annotated[int, Field(ge=1, le=10**9), WHOLE]
     hosts: Items[str]
     solver: str
     solver_version: str
@@ -112,6 +122,11 @@ class PlanFile(StrictModel):
     baselines: Items[BaselineEntry]
     notes: Items[str]
     warnings: Items[str]
+
+
+class PlanFile(PlanHead):
+    """A saved plan, `plan.v1`."""
+
     placement: Items[PlacementEntry]
 
 
@@ -120,55 +135,59 @@ class Plan:
     """A plan; made by `planner.plan`, read by `planner.read_plan`.
 
     Attributes:
-        file: Everything that is saved.
+        head: Everything but the placement.
         placement: Host name of every operator, in graph order.
     """
 
-    file: PlanFile
-    placement: Mapping[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        placement = {entry.node: entry.host for entry in self.file.placement}
-        object.__setattr__(self, "placement", placement)
+    head: PlanHead
+    placement: Mapping[str, str]
 
     @property
     def total_s(self) -> float:
         """Seconds of one round."""
-        return self.file.total_s
+        return self.head.total_s
 
     @property
     def iteration_s(self) -> float:
         """Seconds of one iteration."""
-        return self.file.iteration_s
+        return self.head.iteration_s
 
     @property
     def delay(self) -> DelayEntry:
         """The delay by term."""
-        return self.file.delay
+        return self.head.delay
 
     @property
     def crossing(self) -> tuple[CrossingEntry, ...]:
         """What crosses the links."""
-        return self.file.crossing
+        return self.head.crossing
 
     @property
     def baselines(self) -> tuple[BaselineEntry, ...]:
         """What simple policies would take."""
-        return self.file.baselines
+        return self.head.baselines
 
     @property
     def certificate(self) -> CertificateEntry:
         """The proof."""
-        return self.file.certificate
+        return self.head.certificate
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about the import and the numbers."""
+        return self.head.notes
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What may make the plan mean something else than expected."""
-        return self.file.warnings
+        return self.head.warnings
 
     def to_dict(self) -> dict[str, JsonValue]:
         """The content of a plan file, as JSON values."""
-        return self.file.model_dump(mode="json")
+        placement: list[JsonValue] = [
+            {"node": node, "host": host} for node, host in self.placement.items()
+        ]
+        return {**self.head.model_dump(mode="json"), "placement": placement}
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -178,7 +197,17 @@ def read_plan(path: str | Path) -> Plan:
         PlannerError: With every problem of the file at its place.
     """
     where = str(path)
-    return Plan(file=validate(PlanFile, parse_json(read_bytes(Path(path)), where), where))
+    document = parse_json(read_bytes(Path(path)), where)
+    check_kind(document, "plan", where)
+    file = validate(PlanFile, document, where)
+    seen: set[str] = set()
+    for position, entry in enumerate(file.placement):
+        if entry.node in seen:
+            text = f"operator `{entry.node}` is placed twice"
+            raise InputError(text, code="PLN105", where=f"{where}: $.placement[{position}]")
+        seen.add(entry.node)
+    head = PlanHead(**{name: getattr(file, name) for name in PlanHead.model_fields})
+    return Plan(head=head, placement={entry.node: entry.host for entry in file.placement})
 
 
 def delay_entry(delay: Delay, hosts: tuple[str, ...]) -> DelayEntry:

@@ -231,7 +231,9 @@ class Problem:
     def totals(self, terms: Terms[Number], placements: IntArray) -> npt.NDArray[Number]:
         """Sums of `terms` for many feasible placements; [placements, operators] → [placements]."""
         x = self.transfers
-        result = terms.unary[placements, np.arange(self.n_operators)].sum(axis=1)
+        result: npt.NDArray[Number] = terms.unary[placements, np.arange(self.n_operators)].sum(
+            axis=1
+        )
         if len(x):
             last = np.maximum.reduceat(placements[:, x.readers], x.indptr[:-1], axis=1)
             first = np.where(x.source < 0, -1 - x.source, placements[:, np.maximum(x.source, 0)])

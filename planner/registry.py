@@ -50,14 +50,14 @@ class Registry(Generic[P]):
     def __init__(self, group: str, what: str, builtin: dict[str, str], error_code: str) -> None:
         self.group = group
         self.what = what
-        self._builtin = builtin
+        self.builtin = builtin
         self._error_code = error_code
         self._loaded: dict[str, P] = {}
 
     @cached_property
     def _providers(self) -> dict[str, list[EntryPoint]]:
         found = {
-            name: [EntryPoint(name, value, self.group)] for name, value in self._builtin.items()
+            name: [EntryPoint(name, value, self.group)] for name, value in self.builtin.items()
         }
         for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
             known = found.setdefault(point.name, [])

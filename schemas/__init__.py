@@ -1,7 +1,5 @@
 """Installed as `planner.schemas`; see `[tool.setuptools.package-dir]` in pyproject.toml."""
 
-# From the root of a checkout `import schemas` works too, and would make a second copy of every class.
+# In a checkout's root `import schemas` works too, and would make a second copy of every class.
 if __name__ != "planner.schemas":
-    raise ImportError(
-        f"import 'planner.schemas', not {__name__!r}: run 'pip install -e .' first"
-    )
+    raise ImportError(f"import 'planner.schemas', not {__name__!r}: run 'pip install -e .' first")

@@ -54,7 +54,7 @@ def command(model: str, **values: Any) -> None:
     made = plan(graph, costs, values["solver"])
     for warning in made.warnings:
         say(f"warning: {warning}")
-    for note in made.file.notes:
+    for note in made.notes:
         say(f"note: {note}")
     if output is not None:
         write_text(output, json_text(made.to_dict()), force=values["force"])

@@ -23,57 +23,57 @@ MAX_ROWS = 12
 def show_plan(plan: Plan, costs: Costs, *, show_all: bool = False) -> None:
     """Print a plan to stdout."""
     console = result_console()
-    file = plan.file
-    limit = len(file.placement) + len(file.crossing) if show_all else MAX_ROWS
-    batch = f", batch {file.batch}" if file.batch is not None else ""
-    rounds = f", {file.iterations_per_round} iterations per round"
-    work = f"{file.mode}{batch}{rounds if file.mode == 'training' else ''}"
-    console.print(Text(f"{file.graph}: {work}", style="bold"))
-    for (host, following), link in zip(pairwise(file.hosts), costs.links, strict=True):
+    head = plan.head
+    limit = len(plan.placement) + len(head.crossing) if show_all else MAX_ROWS
+    batch = f", batch {head.batch}" if head.batch is not None else ""
+    rounds = f", {head.iterations_per_round} iterations per round"
+    work = f"{head.mode}{batch}{rounds if head.mode == 'training' else ''}"
+    console.print(Text(f"{head.graph}: {work}", style="bold"))
+    for (host, following), link in zip(pairwise(head.hosts), costs.links, strict=True):
         rates = f"{format_rate(link.uplink_bps)} up, {format_rate(link.downlink_bps)} down"
         latency = format_seconds(link.latency_s)
         console.print(Text(f"{host} → {following}: {rates}, {latency} latency"))
     console.print()
     placement = placement_table(plan, limit, show_all=show_all)
     print_section(console, placement_title(plan), placement)
-    if file.crossing:
-        crossing = crossing_table(file.crossing, file.hosts, limit)
-        print_section(console, crossing_title(file.crossing), crossing)
+    if head.crossing:
+        crossing = crossing_table(head.crossing, head.hosts, limit)
+        print_section(console, crossing_title(head.crossing), crossing)
     else:
         console.print(Text("Nothing crosses a link\n", style="bold"))
     print_section(console, "Delay", delay_table(plan))
-    if file.baselines:
+    if head.baselines:
         print_section(console, "Compared with", baseline_table(plan))
     console.print(verdict(plan))
 
 
 def placement_title(plan: Plan) -> str:
     """How many operators each host gets."""
-    counts = dict.fromkeys(plan.file.hosts, 0)
-    for entry in plan.file.placement:
-        counts[entry.host] += 1
+    counts = dict.fromkeys(plan.head.hosts, 0)
+    for host in plan.placement.values():
+        counts[host] += 1
     shares = ", ".join(f"{count} on {host}" for host, count in counts.items())
-    return f"Placement: {len(plan.file.placement)} operators, {shares}"
+    return f"Placement: {len(plan.placement)} operators, {shares}"
 
 
 def placement_table(plan: Plan, limit: int, *, show_all: bool) -> Table:
     """Runs of operators, in graph order, that share a host; or every operator."""
-    entries, hosts = plan.file.placement, list(plan.file.hosts)
+    names, hosts = list(plan.placement), list(plan.head.hosts)
     table = make_table("host", "operators", left=2)
     if show_all:
-        for entry in entries:
-            table.add_row(Text(entry.host), Text(entry.node))
+        for name, host in plan.placement.items():
+            table.add_row(Text(host), Text(name))
         return table
-    runs = host_runs([hosts.index(entry.host) for entry in entries])
+    runs = host_runs([hosts.index(host) for host in plan.placement.values()])
     hidden = max(0, len(runs) - limit)
-    for position, (start, stop, host) in enumerate(runs):
+    for position, (start, stop, place) in enumerate(runs):
         if hidden and position == limit // 2:
             table.add_row("…", f"{hidden} more runs; `--all` lists every operator")
         if hidden and limit // 2 <= position < limit // 2 + hidden:
             continue
-        first, last, count = entries[start].node, entries[stop - 1].node, stop - start
+        first, last, count = names[start], names[stop - 1], stop - start
         text = first if count == 1 else f"{first} … {last} ({count})"
-        table.add_row(Text(hosts[host]), Text(text))
+        table.add_row(Text(hosts[place]), Text(text))
     return table
 
 
@@ -108,16 +108,16 @@ def crossing_table(crossing: Sequence[CrossingEntry], hosts: Sequence[str], limi
 
 def delay_table(plan: Plan) -> Table:
     """Every term of the delay, per iteration and per round, with its share of the round."""
-    file, delay = plan.file, plan.file.delay
-    is_training = file.mode == "training"
+    head, delay = plan.head, plan.head.delay
+    is_training = head.mode == "training"
     table = make_table("term", "iteration", "round", "share")
 
     def add(name: str, seconds: float, times: int) -> None:
-        share = f"{seconds * times / file.total_s:.1%}" if file.total_s else ""
+        share = f"{seconds * times / head.total_s:.1%}" if head.total_s else ""
         iteration = format_seconds(seconds) if name != "parameter exchange" else ""
         table.add_row(Text(name), iteration, format_seconds(seconds * times), share)
 
-    rounds = file.iterations_per_round
+    rounds = head.iterations_per_round
     for item in delay.forward_s:
         add(f"forward on {item.host}", item.seconds, rounds)
     for item in delay.backward_s if is_training else ():
@@ -130,7 +130,7 @@ def delay_table(plan: Plan) -> Table:
         add("tied parameters", delay.sync_s, rounds)
     if is_training:
         add("parameter exchange", delay.exchange_s, 1)
-    table.add_row("total", format_seconds(file.iteration_s), format_seconds(file.total_s), "")
+    table.add_row("total", format_seconds(head.iteration_s), format_seconds(head.total_s), "")
     return table
 
 
@@ -151,14 +151,14 @@ def baseline_table(plan: Plan) -> Table:
 
 def verdict(plan: Plan) -> Text:
     """Whether the certificate holds, in words."""
-    proof, file = plan.certificate, plan.file
+    proof, head = plan.certificate, plan.head
     if proof.holds:
         return Text(
-            f"Optimal: no placement takes less than {format_seconds(file.total_s)} per round.\n"
+            f"Optimal: no placement takes less than {format_seconds(head.total_s)} per round.\n"
             f"Proof: lower bound {proof.lower_bound} = value {proof.value}, in ticks of "
-            f"{proof.quantum_s:.3g} s\n({file.solver}, {file.solver_version})."
+            f"{proof.quantum_s:.3g} s\n({head.solver}, {head.solver_version})."
         )
     return Text(
-        f"Not proved: {file.solver} gives no lower bound ({proof.message}).\n"
+        f"Not proved: {head.solver} gives no lower bound ({proof.message}).\n"
         "Use `--solver auto` for a proof."
     )

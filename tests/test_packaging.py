@@ -1,0 +1,140 @@
+"""The package as users get it: the wheel, its names, and every module."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import planner
+from planner import registry
+from tests.conftest import ROOT
+
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS: dict[str, str] = SETTINGS["tool"]["setuptools"]["package-dir"]
+
+
+def module_names() -> list[str]:
+    names = []
+    for package, folder in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            names.append(".".join((package, *(p for p in parts if p != "__init__"))))
+    return names
+
+
+def test_every_package_folder_is_listed() -> None:
+    packages = set(SETTINGS["tool"]["setuptools"]["packages"])
+    found = {
+        ".".join((package, *path.parent.relative_to(ROOT / folder).parts))
+        for package, folder in FOLDERS.items()
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert found == packages
+
+
+def test_every_module_imports_and_every_public_function_is_still_callable() -> None:
+    for name in module_names():
+        importlib.import_module(name)
+    for name in planner.__all__:
+        assert callable(getattr(planner, name)), name
+        assert name in dir(planner)
+
+
+def test_no_module_has_the_name_of_a_public_name() -> None:
+    top = {name.split(".")[1] for name in module_names() if name.count(".") == 1}
+    assert not top & set(planner.__all__)
+
+
+@pytest.mark.parametrize("group", ["frontends", "costmodels", "solvers"])
+def test_built_in_plug_ins_are_entry_points_and_in_the_static_table(group: str) -> None:
+    table = {
+        "frontends": registry.FRONTENDS,
+        "costmodels": registry.COST_MODELS,
+        "solvers": registry.SOLVERS,
+    }[group]
+    declared = SETTINGS["project"]["entry-points"][f"planner.{group}"]
+    assert declared == table.builtin
+    assert set(declared) <= set(table.names())
+
+
+@pytest.mark.parametrize("folder", ["frontends", "costmodels", "solvers"])
+def test_plug_ins_do_not_import_one_another(folder: str) -> None:
+    others = {"frontends", "costmodels", "solvers"} - {folder}
+    for path in (ROOT / folder).glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not any(f"planner.{other}" in text for other in others), path
+        if folder == "solvers":
+            siblings = [f"planner.solvers.{p.stem}" for p in (ROOT / folder).glob("*.py")]
+            assert not any(name in text for name in siblings if name != "planner.solvers"), path
+
+
+def test_heavy_libraries_are_known_to_few_modules() -> None:
+    allowed = {
+        "ortools": {"planner/minimum_cuts.py"},
+        "networkx": {"solvers/networkx_flow.py"},
+        "onnxruntime": {"frontends/onnx_runtime_shapes.py"},
+    }
+    for library, places in allowed.items():
+        importing = {
+            str(path.relative_to(ROOT))
+            for folder in FOLDERS.values()
+            for path in (ROOT / folder).rglob("*.py")
+            if f"\nimport {library}" in (text := path.read_text(encoding="utf-8"))
+            or f"from {library}" in text
+            or f"    import {library}" in text
+        }
+        assert importing <= places
+
+
+def test_schemas_are_package_data() -> None:
+    for name in ("graph", "costs", "plan"):
+        text = files("planner.schemas").joinpath(f"{name}.v1.json").read_text(encoding="utf-8")
+        assert json.loads(text)["$schema"].endswith("2020-12/schema")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_wheel_installs_into_an_empty_environment_and_plans(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (top,) = [n for n in names if n.endswith("top_level.txt")]
+        assert archive.read(top).decode().split() == ["planner"]
+    assert all(n.startswith(("planner/", "dnn_partition_planner-")) for n in names)
+    environment = tmp_path / "env"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        wheel,
+        cwd=tmp_path,
+    )
+    for command in ("planner", "dnn-planner"):
+        command_path = environment / "bin" / command
+        run(command_path, "zoo", "resnet18", "-o", "net.onnx", "--force", cwd=tmp_path)
+        flags = ["--device", "jetson-nano", "--server", "a100"]
+        rates = ["--uplink", "20Mbit/s", "--downlink", "50Mbit/s", "--format", "json"]
+        plan = json.loads(run(command_path, "plan", "net.onnx", *flags, *rates, cwd=tmp_path))
+        assert plan["certificate"]["holds"]
+    run(python, "-m", "pip", "check", "--disable-pip-version-check", cwd=tmp_path)
