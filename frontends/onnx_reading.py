@@ -254,7 +254,7 @@ def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]
             # Whatever `type` says: onnx's inference does not look at it either.
             if attribute.HasField("t"):
                 yield attribute.t
-            elif attribute.type in _PLAIN:
+            elif attribute.type in _PLAIN and not attribute.HasField("g"):
                 continue
             yield from attribute.tensors
             for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from planner.drafts import (
     Draft,
@@ -20,7 +19,8 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.errors import GraphError, PlannerError, name_hint, raise_all
-from planner.graphs import MAX_BYTES, Graph, Operator, Parameter, Tensor
+from planner.graphs import MAX_BYTES, Graph
+from planner.indexing import index_draft
 from planner.operations import REARRANGING
 
 
@@ -50,7 +50,7 @@ def assemble(
         separate_ties(draft)
     merge_duplicates(draft)
     drop_dead_ends(draft)
-    return _index(draft, digest)
+    return index_draft(draft, digest)
 
 
 def check_names(draft: Draft) -> None:
@@ -79,12 +79,11 @@ def check_names(draft: Draft) -> None:
             define(tensors, "tensor", tensor.name, tensor.where or operator.where)
             _check_size(tensor, problems)
     for operator in draft.operators:
-        for position, operand in enumerate(operator.operands):
-            known = {OperandKind.TENSOR: tensors, OperandKind.PARAMETER: parameters}.get(
-                operand.kind
-            )
-            if known is not None and operand.name not in known:
-                problems.append(_dangling(operator, position, operand, known))
+        for kind, name, _ in operator.operands:
+            if kind is OperandKind.TENSOR and name not in tensors:
+                problems.append(_dangling(operator, "tensor", name, tensors))
+            elif kind is OperandKind.PARAMETER and name not in parameters:
+                problems.append(_dangling(operator, "parameter", name, parameters))
     problems += _check_outputs(draft, tensors)
     raise_all(problems)
 
@@ -95,15 +94,12 @@ def _check_size(item: DraftTensor | DraftParameter, problems: list[PlannerError]
         problems.append(GraphError(text, code="PLN204", where=item.where or None))
 
 
-def _dangling(
-    operator: DraftOperator, position: int, operand: Operand, known: Iterable[str]
-) -> GraphError:
-    kind = operand.kind.value
+def _dangling(operator: DraftOperator, kind: str, name: str, known: Iterable[str]) -> GraphError:
     return GraphError(
-        f"operator `{operator.name}` reads {kind} `{operand.name}`, which nothing defines",
+        f"operator `{operator.name}` reads {kind} `{name}`, which nothing defines",
         code="PLN202",
-        where=operator.where or f"operand {position} of `{operator.name}`",
-        hint=name_hint(operand.name, known, f"{kind}s"),
+        where=operator.where or f"operator `{operator.name}`",
+        hint=name_hint(name, known, f"{kind}s"),
     )
 
 
@@ -323,85 +319,3 @@ def drop_dead_ends(draft: Draft) -> None:
             code="PLN206",
             where=draft.name,
         )
-
-
-def _index(draft: Draft, digest: str) -> Graph:
-    """Number everything; edges become index tuples without repetition."""
-    specs = list(draft.inputs)
-    producers = [-1] * len(specs)
-    for index, operator in enumerate(draft.operators):
-        specs += operator.outputs
-        producers += [index] * len(operator.outputs)
-    tensor_index = {spec.name: index for index, spec in enumerate(specs)}
-    parameter_index = {p.name: index for index, p in enumerate(draft.parameters)}
-    consumers: list[list[int]] = [[] for _ in specs]
-    readers: list[list[int]] = [[] for _ in draft.parameters]
-    operators = []
-    for index, item in enumerate(draft.operators):
-        inputs = _numbers(item, OperandKind.TENSOR, tensor_index)
-        parameters = _numbers(item, OperandKind.PARAMETER, parameter_index)
-        for tensor in inputs:
-            consumers[tensor].append(index)
-        for parameter in parameters:
-            readers[parameter].append(index)
-        operators.append(
-            Operator(
-                name=item.name,
-                op=item.op,
-                domain=item.domain,
-                inputs=inputs,
-                outputs=tuple(tensor_index[t.name] for t in item.outputs),
-                parameters=parameters,
-                operand_shapes=tuple(operand.shape for operand in item.operands),
-                attributes=item.attributes,
-                forward_flops=item.forward_flops,
-            )
-        )
-    tensors = tuple(
-        Tensor(
-            name=spec.name,
-            size_bytes=spec.size_bytes,
-            dtype=spec.dtype,
-            shape=spec.shape,
-            producer=producer,
-            consumers=tuple(reading),
-            requires_grad=spec.requires_grad,
-        )
-        for spec, producer, reading in zip(specs, producers, consumers, strict=True)
-    )
-    graph = Graph(
-        name=draft.name,
-        operators=tuple(operators),
-        tensors=tensors,
-        parameters=tuple(
-            Parameter(
-                name=p.name,
-                size_bytes=p.size_bytes,
-                trainable=p.trainable,
-                dtype=p.dtype,
-                shape=p.shape,
-                readers=tuple(reading),
-            )
-            for p, reading in zip(draft.parameters, readers, strict=True)
-        ),
-        inputs=tuple(range(len(draft.inputs))),
-        outputs=tuple(tensor_index[name] for name in draft.outputs),
-        folded=draft.folded,
-        notes=tuple(draft.notes),
-        warnings=tuple(draft.warnings),
-        is_inference_export=draft.is_inference_export,
-        digest=digest,
-    )
-    return replace(graph, batch=_leading_dimension(graph))
-
-
-def _numbers(item: DraftOperator, kind: OperandKind, index: dict[str, int]) -> tuple[int, ...]:
-    found = [index[o.name] for o in item.operands if o.kind is kind]
-    return tuple(found) if len(found) < 2 else tuple(dict.fromkeys(found))
-
-
-def _leading_dimension(graph: Graph) -> int | None:
-    """The first dimension that all graph inputs with a shape share, if they do."""
-    shapes = [graph.tensors[t].shape for t in graph.inputs]
-    leading = {shape[0] for shape in shapes if shape}
-    return leading.pop() if len(leading) == 1 and 0 not in leading else None

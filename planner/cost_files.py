@@ -161,7 +161,7 @@ class Costs(StrictModel):
     """
 
     kind: Literal["costs"]
-    version: Literal[1]
+    version: Annotated[Literal[1], WHOLE]
     workload: WorkloadEntry = Field(default_factory=WorkloadEntry)
     hosts: Annotated[Items[HostEntry], Field(min_length=2)]
     links: Annotated[Items[LinkEntry], Field(min_length=1)]

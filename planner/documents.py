@@ -39,6 +39,8 @@ MAX_DEPTH = 100
 
 
 def _as_whole(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value)  # to Python, but not to JSON, true is the integer 1
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

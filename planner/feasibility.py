@@ -83,36 +83,33 @@ def feasible_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:
     if not constraints.is_bound:
         return latest, earliest
     for host in reversed(range(constraints.n_hosts - 1)):
-        latest[_closure(constraints, host)] = host
+        found = closed_before(constraints, np.flatnonzero(constraints.high <= host))
+        clashes = found.members[constraints.low[found.members] > host]
+        if len(clashes):
+            raise _infeasible(constraints, found, int(clashes[0]))
+        latest[found.members] = host
     for host in range(1, constraints.n_hosts):
-        earliest[_forward_closure(constraints, host)] = host
+        starts = np.flatnonzero(constraints.low >= host)
+        n = len(constraints.low)
+        found = _search(starts, constraints.before, constraints.after, n)
+        earliest[found.members] = host
     return latest, earliest
 
 
-def _closure(constraints: Constraints, host: int) -> IntArray:
-    """Operators that every feasible placement has at or before `host`."""
-    starts = np.flatnonzero(constraints.high <= host)
-    found = _search(starts, constraints.after, constraints.before, len(constraints.low))
-    clashes = found.members[constraints.low[found.members] > host]
-    if len(clashes):
-        raise _infeasible(constraints, found, int(clashes[0]))
-    return found.members
-
-
-def _forward_closure(constraints: Constraints, host: int) -> IntArray:
-    starts = np.flatnonzero(constraints.low >= host)
-    return _search(starts, constraints.before, constraints.after, len(constraints.low)).members
+def closed_before(constraints: Constraints, starts: IntArray) -> Closure:
+    """`starts` and every operator that may not be placed after one of them."""
+    return _search(starts, constraints.after, constraints.before, len(constraints.low))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Search:
+class Closure:
     """What a breadth-first search found, and over which arc (-1: a start)."""
 
     members: IntArray
     arc_to: dict[int, int]
 
 
-def _search(starts: IntArray, tails: IntArray, heads: IntArray, n: int) -> _Search:
+def _search(starts: IntArray, tails: IntArray, heads: IntArray, n: int) -> Closure:
     order = np.argsort(tails, kind="stable")
     row = np.searchsorted(tails[order], np.arange(n + 1))
     arc_to = dict.fromkeys(starts.tolist(), -1)
@@ -123,10 +120,10 @@ def _search(starts: IntArray, tails: IntArray, heads: IntArray, n: int) -> _Sear
             if head not in arc_to:
                 arc_to[head] = arc
                 queue.append(head)
-    return _Search(members=np.array(sorted(arc_to), np.int64), arc_to=arc_to)
+    return Closure(members=np.array(sorted(arc_to), np.int64), arc_to=arc_to)
 
 
-def _infeasible(constraints: Constraints, found: _Search, clash: int) -> PlanError:
+def _infeasible(constraints: Constraints, found: Closure, clash: int) -> PlanError:
     clauses = list(_clauses(constraints, found, clash))
     shown = clauses if len(clauses) <= 12 else [*clauses[:6], "…", *clauses[-5:]]
     chain = "\n  and because ".join(shown)
@@ -138,7 +135,7 @@ def _infeasible(constraints: Constraints, found: _Search, clash: int) -> PlanErr
     )
 
 
-def _clauses(constraints: Constraints, found: _Search, clash: int) -> Iterator[str]:
+def _clauses(constraints: Constraints, found: Closure, clash: int) -> Iterator[str]:
     """From the operator that is bound early, along the arcs, to the one that is bound late."""
     path = []
     vertex = clash

@@ -87,7 +87,7 @@ class GraphFile(StrictModel):
     """A graph spec. The order of `nodes` is free."""
 
     kind: Literal["graph"]
-    version: Literal[1]
+    version: Annotated[Literal[1], WHOLE]
     name: str = "graph"
     inputs: Items[TensorEntry] = ()
     outputs: Annotated[Items[Name], Field(min_length=1)]

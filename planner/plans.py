@@ -103,7 +103,7 @@ class PlanHead(StrictModel):
     """A plan without its placement, which is as long as the graph."""
 
     kind: Literal["plan"]
-    version: Literal[1]
+    version: Annotated[Literal[1], WHOLE]
     tool: str
     graph: str
     graph_digest: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from planner.errors import InputError, name_hint
+from planner.errors import InputError, nearest
 
 _DECIMAL = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -22,7 +22,9 @@ TIMES: dict[str, float] = {
 }  # fmt: skip
 BYTES: dict[str, float] = {f"{p}B": f for p, f in _PREFIXES.items()}
 
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
+_QUANTITY = re.compile(
+    r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([^\s0-9.]\S*)?\s*"
+)
 
 
 def parse_quantity(text: str, units: dict[str, float], where: str, example: str) -> float:
@@ -46,14 +48,46 @@ def parse_quantity(text: str, units: dict[str, float], where: str, example: str)
         )
     number, unit = float(match[1]), match[2]
     if unit and unit not in units:
-        by_lower = {known.lower(): known for known in units}
-        close = by_lower.get(unit.lower())
-        hint = f"did you mean `{match[1]}{close}`?" if close else name_hint(unit, units, "units")
+        hint = _unit_hint(match[1], unit, units, example)
         raise InputError(f"`{unit}` in `{text}` is no unit", code="PLN119", where=where, hint=hint)
     value = number * (units[unit] if unit else 1.0)
     if not math.isfinite(value):
         raise InputError(f"`{text}` is not finite", code="PLN119", where=where)
     return value
+
+
+def _unit_hint(number: str, unit: str, units: dict[str, float], example: str) -> str:
+    """Case decides between bits and bytes, milli and mega: name all that may be meant."""
+    if unit.startswith(","):
+        return "write a decimal point, not a comma"
+    spelling = _letters(unit)
+    meant = [known for known in units if _letters(known) == spelling]
+    if not meant and len(unit) == 1:
+        meant = [k for k in units if k.startswith(unit) and "i" not in _letters(k)]
+    if "bit" in unit.lower() or "byte" in unit.lower():
+        meant = [known for known in meant if ("B" in known) is ("byte" in unit.lower())]
+    by_size = {units[known]: known for known in reversed(meant)}
+    words = [f"`{number}{known}`{_bits_or_bytes(known)}" for known in reversed(by_size.values())]
+    if words:
+        return f"did you mean {' or '.join(words)}?"
+    close = nearest(unit, units)
+    if close is not None:
+        return f"did you mean `{number}{close}`?"
+    return f"for example `{example}`"
+
+
+def _letters(unit: str) -> str:
+    """A unit without what people get wrong: case, plurals, `bit` for `b`, `ps` for `/s`."""
+    short = unit.lower().replace("bit", "b").replace("byte", "b").replace("bs", "b")
+    if short.endswith("ps"):
+        short = short.removesuffix("ps") + "/s"
+    return short
+
+
+def _bits_or_bytes(unit: str) -> str:
+    if unit not in RATES:
+        return ""
+    return " (bytes)" if "B" in unit else " (bits)"
 
 
 def format_seconds(seconds: float) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-from planner.errors import InputError
+from planner.errors import InputError, nearest
 
 
 def json_text(document: object) -> str:
@@ -24,7 +25,8 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
     check_writable(path, force=force)
     temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # Not the file's own name as a prefix, which may be as long as names can be already.
+        handle, temporary = tempfile.mkstemp(prefix=".planner-", dir=path.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         # mkstemp makes private files; a plan is as readable as any file its user makes.
@@ -33,8 +35,7 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"cannot be written: {reason}", code="PLN121", where=str(path)) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
@@ -44,14 +45,45 @@ def check_writable(path: Path, *, force: bool) -> None:
     """Refuse an output before any work is done for it.
 
     Raises:
-        InputError: If the file exists and `force` is not given, or its folder does not.
+        InputError: If the file exists and `force` is not given, it is no regular file (which would
+            be replaced by one, even `/dev/null`), or its folder does not exist.
     """
-    if path.is_dir():
+    try:
+        mode = path.lstat().st_mode if path.is_symlink() else path.stat().st_mode
+    except FileNotFoundError:
+        _check_folder(path)
+        return
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    if stat.S_ISDIR(mode):
         raise InputError("this is a directory, expected a file", code="PLN121", where=str(path))
-    if path.exists() and not force:
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise InputError(
+            "this is a pipe or a device, expected a file",
+            code="PLN121",
+            where=str(path),
+            hint="`--format json` prints to standard output",
+        )
+    if not force:
         raise InputError(
             "the file exists already", code="PLN120", where=str(path), hint="add `--force`"
         )
-    if not path.parent.is_dir():
-        text = f"cannot be written: there is no folder `{path.parent}`"
-        raise InputError(text, code="PLN121", where=str(path))
+
+
+def _check_folder(path: Path) -> None:
+    folder = path.parent
+    if folder.is_dir():
+        return
+    siblings = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    close = nearest(folder.name, siblings)
+    raise InputError(
+        f"cannot be written: there is no folder `{folder}`",
+        code="PLN121",
+        where=str(path),
+        hint=f"did you mean `{folder.parent / close}`?" if close else f"mkdir -p {folder}",
+    )
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> InputError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return InputError(f"cannot be written: {reason}", code="PLN121", where=str(path))

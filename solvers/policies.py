@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from planner.feasibility import feasible_extremes
+from planner.feasibility import closed_before, feasible_extremes
 from planner.graphs import IntArray
 from planner.networks import network_without_reverse_arcs
 from planner.prefixes import best_prefix
@@ -118,8 +118,7 @@ def _dads(problem: Problem) -> Answer:
     backward = int((rules.is_data & (placement[rules.before] > placement[rules.after])).sum())
     latest, earliest = feasible_extremes(rules)
     closed = np.clip(placement, earliest, latest)
-    while (broken := closed[rules.before] > closed[rules.after]).any():
-        np.minimum.at(closed, rules.before[broken], closed[rules.after[broken]])
+    closed[closed_before(rules, np.flatnonzero(closed == 0)).members] = 0
     text = f"its cut sends data back over {backward} arcs for free; closed under ancestors"
     return closed, Status.REPAIRED, text
 

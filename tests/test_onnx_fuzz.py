@@ -33,7 +33,7 @@ OPTIONS = (
     LoadOptions(batch=4),
     LoadOptions(batch=4, dims={"N": 4}),
     LoadOptions(inputs=("x:float32[2,3,8,8]",)),
-    LoadOptions(frozen=("w*",), untied=("*",)),
+    LoadOptions(frozen=("*",), untied=("*",)),
 )
 _ODD_INTEGERS = (-1, 0, 1, 2, 3, 2**16, 2**31 - 1, 2**31, 2**62, 2**63 - 1, -(2**63), -(2**31))
 _ODD_OPS = (

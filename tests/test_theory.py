@@ -266,7 +266,7 @@ def two_operator_graphs(n_inputs: int) -> Iterator[tuple[tuple[int, ...], tuple[
 
 
 def least_sums(n_inputs: int, *, is_faster: bool, may_read_nothing: bool) -> dict[str, int]:
-    """Least sums of whole costs 1 … 4 at which a wrong cut is not the optimum, by what is left out."""
+    """Least sums of whole costs 1 … 4 at which a cut is wrong, by what it leaves out."""
     sides = list(product((0, 1), repeat=2))
     pairs = [(d, s) for d in range(1, 5) for s in range(1, 5) if s < d or not is_faster]
     best: dict[str, int] = {}
