@@ -17,11 +17,11 @@ from planner.drafts import (
 )
 from planner.dtypes import is_floating, size_in_bytes
 from planner.errors import GraphError, PlannerError, raise_all
+from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_parameters import Parameters
 from planner.frontends.onnx_shapes import Knowledge, TensorType
 from planner.frontends.onnx_values import (
-    DTYPES,
     computed_name,
     constant_node_name,
     opaque_name,

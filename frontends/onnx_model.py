@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from planner.errors import GraphError, InputError
+from planner.errors import GraphError, InputError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.graphs import Graph
 
@@ -63,14 +63,17 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     from planner.frontends.onnx_parameters import classify, freeze, read_initializers
     from planner.frontends.onnx_reading import opset_version, read_model
     from planner.frontends.onnx_shapes import check_consistency, infer
+    from planner.frontends.onnx_tensors import TensorChecker
     from planner.frontends.onnx_ties import TieSeparator
     from planner.frontends.onnx_values import tensor_value
 
     model, digest = read_model(data, where=where, options=options)
     opset = opset_version(model)
+    checker = TensorChecker(where)
+    initializers = read_initializers(model.graph, checker, where=where)
+    nodes, notes = read_nodes(model.graph, initializers, checker, where=where)
+    raise_all(checker.problems)
     binding = bind_dimensions(model, options, where=where)
-    initializers = read_initializers(model.graph, where=where)
-    nodes, notes = read_nodes(model.graph, where=where)
     outputs = [value.name for value in model.graph.output]
     weights = classify(initializers, nodes, outputs)
     freeze(weights.parameters, options.frozen)

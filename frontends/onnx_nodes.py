@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
-from planner.errors import GraphError, InputError, PlannerError, raise_all
+from planner.errors import GraphError, InputError
+from planner.frontends.onnx_tensors import TensorChecker, attribute_tensors
 from planner.graphs import AttributeValue
 
 RANDOM_OPS = frozenset(
@@ -25,9 +26,12 @@ RANDOM_OPS = frozenset(
 )
 _KNOWN_DOMAINS = frozenset({"", "com.microsoft", "ai.onnx.ml"})
 _Kind = onnx.AttributeProto
+# Plain numbers: looking them up in the message class costs more than the comparison.
+_INT, _INTS, _FLOAT = int(_Kind.INT), int(_Kind.INTS), int(_Kind.FLOAT)
+_PLAIN = frozenset({_INT, _INTS, _FLOAT, int(_Kind.FLOATS), int(_Kind.STRING), int(_Kind.STRINGS)})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Node:
     """One operator of the file.
 
@@ -50,28 +54,45 @@ class Node:
     body_initializers: tuple[onnx.TensorProto, ...] = ()
 
 
-def read_nodes(graph: onnx.GraphProto, *, where: str) -> tuple[list[Node], list[str]]:
+def read_nodes(
+    graph: onnx.GraphProto, initializers: Container[str], checker: TensorChecker, *, where: str
+) -> tuple[list[Node], list[str]]:
     """The operators in a topological order that keeps the file's order wherever it is one.
+
+    What is wrong with them goes to `checker`: PLN112 names that are no text, PLN201 tensors with
+    two producers, and their tensors.
 
     Returns:
         The nodes, every one with a name of its own, and notes about names that were changed.
-
-    Raises:
-        PlannerError: PLN112 if a name is no text, PLN201 if a tensor has two producers.
     """
-    try:
-        nodes = [_record(proto) for proto in graph.node]
-    except TypeError as error:  # from joining names in `_record`
-        text = "not an ONNX model: a name is no UTF-8"
-        raise InputError(text, code="PLN112", where=where) from error
-    _check_producers(nodes, graph, where)
+    given = {value.name for value in graph.input}
+    producer: dict[str, int] = {}
+    nodes: list[Node] = []
+    for index, proto in enumerate(graph.node):
+        node = _record(proto, checker)
+        try:
+            # Protobuf hands on what is no UTF-8 as bytes, which cannot be joined.
+            "".join((node.op, node.domain, node.name, *node.inputs, *node.captured))
+            "".join((*node.outputs, *node.attributes))
+        except TypeError:
+            text = "not an ONNX model: a name is no UTF-8"
+            checker.problems.append(InputError(text, code="PLN112", where=where))
+            continue
+        for name in node.outputs:
+            if name in producer or name in given or name in initializers:
+                text = f"tensor `{name}` is produced twice, here by `{node.name or node.op}`"
+                checker.problems.append(GraphError(text, code="PLN201", where=where))
+            elif name:
+                producer[name] = index
+        nodes.append(node)
+    if checker.problems:
+        return nodes, []
     notes = _name_all(nodes)
-    return _sorted(nodes), notes
+    return _sorted(nodes, producer), notes
 
 
-def _record(proto: onnx.NodeProto) -> Node:
+def _record(proto: onnx.NodeProto, checker: TensorChecker) -> Node:
     domain = proto.domain
-    domain = "" if domain == "ai.onnx" else domain
     op = proto.op_type
     inputs = list(proto.input)
     outputs = list(proto.output)
@@ -79,37 +100,33 @@ def _record(proto: onnx.NodeProto) -> Node:
         inputs.pop()
     while outputs and not outputs[-1]:
         outputs.pop()
-    attributes: dict[str, AttributeValue] = {}
-    bodies: tuple[onnx.GraphProto, ...] = ()
-    is_pure = op not in RANDOM_OPS and domain in _KNOWN_DOMAINS and "" not in outputs
-    if op != "Constant":
-        for attribute in proto.attribute:
-            kind = attribute.type
-            if kind == _Kind.INT:
-                attributes[attribute.name] = attribute.i
-            elif kind == _Kind.INTS:
-                attributes[attribute.name] = tuple(attribute.ints)
-            elif kind == _Kind.FLOAT:
-                attributes[attribute.name] = attribute.f
-            else:
-                attributes[attribute.name] = _other_value(attribute)
-                bodies += _bodies(attribute)
-                is_pure = is_pure and not _lacks_values(attribute)
     node = Node(
-        name=proto.name,
-        op=op,
-        domain=domain,
-        inputs=inputs,
-        outputs=outputs,
-        attributes=attributes,
-        proto=proto,
-        is_pure=is_pure,
-        bodies=bodies,
+        proto.name,
+        op,
+        "" if domain == "ai.onnx" else domain,
+        inputs,
+        outputs,
+        {},
+        proto,
+        op not in RANDOM_OPS and domain in _KNOWN_DOMAINS and "" not in outputs,
     )
-    if bodies:
+    attributes = node.attributes
+    for attribute in proto.attribute:
+        kind = attribute.type
+        if kind == _INTS:
+            attributes[attribute.name] = tuple(attribute.ints)
+        elif kind == _INT:
+            attributes[attribute.name] = attribute.i
+        elif kind == _FLOAT:
+            attributes[attribute.name] = attribute.f
+        elif op != "Constant":
+            attributes[attribute.name] = _other_value(attribute)
+            node.bodies += _bodies(attribute)
+            node.is_pure = node.is_pure and not _lacks_values(attribute)
+        if kind not in _PLAIN or attribute.HasField("t") or attribute.HasField("g"):
+            checker.check_all(attribute_tensors(attribute))
+    if node.bodies:
         _read_bodies(node)
-    # Protobuf hands on what is no UTF-8 as bytes, which cannot be joined: a check at no cost.
-    "".join((op, domain, node.name, *inputs, *outputs, *attributes, *node.captured))
     return node
 
 
@@ -178,21 +195,6 @@ def _record_body_node(inner: onnx.NodeProto) -> bool:
     return not any(_lacks_values(attribute) for attribute in inner.attribute)
 
 
-def _check_producers(nodes: Iterable[Node], graph: onnx.GraphProto, where: str) -> None:
-    producer: dict[str, str] = {value.name: "the graph's inputs" for value in graph.input}
-    producer.update((tensor.name, "the initializers") for tensor in graph.initializer)
-    producer.update((s.values.name, "the initializers") for s in graph.sparse_initializer)
-    problems: list[PlannerError] = []
-    for node in nodes:
-        for name in node.outputs:
-            if name in producer:
-                text = f"tensor `{name}` is produced by `{node.name or node.op}` and by"
-                problems.append(GraphError(f"{text} {producer[name]}", code="PLN201", where=where))
-            elif name:
-                producer[name] = f"`{node.name or node.op}`"
-    raise_all(problems)
-
-
 def _name_all(nodes: list[Node]) -> list[str]:
     """Give unnamed nodes, and the later ones of a name, the name of their first output."""
     taken = Counter(node.name for node in nodes if node.name)
@@ -217,15 +219,14 @@ def _name_all(nodes: list[Node]) -> list[str]:
     return [f"renamed operators whose name was taken: {', '.join(renamed[:5])}{more}"]
 
 
-def _sorted(nodes: list[Node]) -> list[Node]:
+def _sorted(nodes: list[Node], producer: Mapping[str, int]) -> list[Node]:
     """Kahn's algorithm, smallest position first; nodes on a cycle come last, in file order."""
-    producer = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
     find = producer.get
-    needs: list[set[int]] = []
+    needs: list[list[int]] = []
     is_sorted = True
     for index, node in enumerate(nodes):
-        reads = [*node.inputs, *node.captured] if node.captured else node.inputs
-        need = {i for name in reads if (i := find(name)) is not None}
+        need = [i for name in node.inputs if (i := find(name)) is not None]
+        need += [i for name in node.captured if (i := find(name)) is not None]
         is_sorted = is_sorted and (not need or max(need) < index)
         needs.append(need)
     if is_sorted:

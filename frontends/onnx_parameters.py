@@ -18,8 +18,9 @@ import onnx
 from planner.drafts import DraftParameter
 from planner.dtypes import BITS, count_elements, is_floating, size_in_bytes
 from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
+from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_values import DTYPES
+from planner.frontends.onnx_tensors import TensorChecker
 from planner.graphs import Shape
 from planner.operations import REARRANGING
 
@@ -67,7 +68,7 @@ _INTEGER_WEIGHTS = _positions(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Initializer:
     """One initializer of the graph; `size_bytes` differs from dense only where it is sparse."""
 
@@ -86,42 +87,51 @@ class Parameters:
     constants: dict[str, Initializer] = field(default_factory=dict)
 
 
-def read_initializers(graph: onnx.GraphProto, *, where: str) -> dict[str, Initializer]:
-    """All initializers of `graph` by name.
-
-    Raises:
-        PlannerError: PLN204 for dimensions or sizes out of range, PLN201 for names given twice.
-    """
+def read_initializers(
+    graph: onnx.GraphProto, checker: TensorChecker, *, where: str
+) -> dict[str, Initializer]:
+    """All initializers of `graph` by name; what is wrong with them goes to `checker`."""
     found: dict[str, Initializer] = {}
-    problems: list[PlannerError] = []
-    tensors = [(t.name, t.data_type, t.dims, t) for t in graph.initializer]
-    for name, code, dims, proto in tensors:
-        shape = tuple(dims)
-        if shape and min(shape) < 0:
-            text = f"initializer `{name}` has shape {list(shape)}, expected dimensions >= 0"
-            problems.append(GraphError(text, code="PLN204", where=where))
-            continue
-        if name in found:
-            text = f"initializer `{name}` is defined twice"
-            problems.append(GraphError(text, code="PLN201", where=where))
+    for tensor in graph.initializer:
+        checker.check(tensor)
+        _add(found, checker, tensor.name, tensor.data_type, tuple(tensor.dims), tensor, where)
+    for sparse in graph.sparse_initializer:
+        values, indices = sparse.values, sparse.indices
+        checker.check_all((values, indices))
+        if len(values.dims) == 1 and min((*sparse.dims, *values.dims, *indices.dims)) >= 0:
+            name = values.name
+            _add(found, checker, name, values.data_type, tuple(sparse.dims), None, where)
+            if name in found and found[name].dtype is not None:
+                stored = size_in_bytes(str(found[name].dtype), values.dims)
+                found[name].size_bytes = stored + 8 * count_elements(indices.dims)
+        else:
+            text = f"sparse initializer `{values.name}` has no valid dimensions"
+            checker.problems.append(GraphError(text, code="PLN204", where=where))
+    return found
+
+
+def _add(
+    found: dict[str, Initializer],
+    checker: TensorChecker,
+    name: str,
+    code: int,
+    shape: Shape,
+    proto: onnx.TensorProto | None,
+    where: str,
+) -> None:
+    if not isinstance(name, str):  # what protobuf makes of text that is no UTF-8
+        text = "not an ONNX model: a name is no UTF-8"
+        checker.problems.append(InputError(text, code="PLN112", where=where))
+    elif shape and min(shape) < 0:
+        text = f"initializer `{name}` has shape {list(shape)}, expected dimensions >= 0"
+        checker.problems.append(GraphError(text, code="PLN204", where=where))
+    elif name in found:
+        text = f"initializer `{name}` is defined twice"
+        checker.problems.append(GraphError(text, code="PLN201", where=where))
+    else:
         dtype = DTYPES.get(code)
         size = size_in_bytes(dtype, shape) if dtype else 0
-        found[name] = Initializer(name=name, dtype=dtype, shape=shape, size_bytes=size, proto=proto)
-    for sparse in graph.sparse_initializer:
-        dtype = DTYPES.get(sparse.values.data_type)
-        shape = tuple(sparse.dims)
-        stored = tuple(sparse.values.dims)
-        if (shape + stored) and min(shape + stored + tuple(sparse.indices.dims)) < 0:
-            text = f"sparse initializer `{sparse.values.name}` has negative dimensions"
-            problems.append(GraphError(text, code="PLN204", where=where))
-            continue
-        size = (
-            size_in_bytes(dtype, stored) + 8 * count_elements(sparse.indices.dims) if dtype else 0
-        )
-        name = sparse.values.name
-        found[name] = Initializer(name=name, dtype=dtype, shape=shape, size_bytes=size, proto=None)
-    raise_all(problems)
-    return found
+        found[name] = Initializer(name, dtype, shape, size, proto)
 
 
 def classify(

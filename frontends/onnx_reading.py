@@ -1,4 +1,4 @@
-"""From bytes to a ModelProto that is worth looking at: parse, versions, external paths."""
+"""From bytes to a ModelProto that is worth looking at: parse, versions, local functions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from planner.documents import unreadable
-from planner.dtypes import count_elements, size_in_bytes
-from planner.errors import GraphError, InputError, PlannerError, raise_all
+from planner.errors import InputError, PlannerError, raise_all
 from planner.frontend_api import LoadOptions
-from planner.frontends.onnx_values import DTYPES
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
 DIRECT_BYTES = 4 * 1024 * 1024
@@ -31,9 +29,6 @@ DIGEST_BYTES = 64 * 1024 * 1024
 MAX_INLINED_NODES = 1_000_000
 """Local functions that call each other can multiply without bound; no model comes near this."""
 
-_PLAIN = frozenset(
-    getattr(onnx.AttributeProto, kind) for kind in ("INT", "INTS", "FLOAT", "FLOATS", "STRING")
-)
 _KNOWN_STARTS = (
     (b"PK\x03\x04", "it looks like a TorchScript / torch.export archive (a zip file)"),
     (b"version https://git-lfs", "it looks like a Git LFS pointer; run `git lfs pull`"),
@@ -53,8 +48,7 @@ def read_model(
         it without large tensors, and its length) and the options.
 
     Raises:
-        InputError: PLN112 not an ONNX model, PLN113 unsupported version, PLN114 external data
-            outside the model's folder.
+        InputError: PLN112 not an ONNX model, PLN113 unsupported version.
     """
     with _opened(data, where) as content:
         size = len(content)
@@ -71,7 +65,7 @@ def read_model(
     if not model.HasField("graph") or not model.graph.node:
         raise not_a_model(head, where, "it has no graph with operators")
     _check_text(model, where)
-    raise_all([*_version_problems(model, where), *tensor_problems(model, where)])
+    raise_all(_version_problems(model, where))
     if model.functions:
         model = _inlined(model, where)
     return model, digest.hexdigest()
@@ -116,7 +110,7 @@ def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputErr
 
 
 def _check_text(model: onnx.ModelProto, where: str) -> None:
-    """Names outside the operators are text: protobuf hands on what is no UTF-8 as bytes.
+    """Names of inputs, outputs and domains are text: protobuf hands on what is no UTF-8 as bytes.
 
     Raises:
         InputError: PLN112 if one is not.
@@ -126,10 +120,6 @@ def _check_text(model: onnx.ModelProto, where: str) -> None:
     for value in (*graph.input, *graph.output):
         texts.append(value.name)
         texts += (dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    texts += (tensor.name for tensor in graph.initializer)
-    texts += (sparse.values.name for sparse in graph.sparse_initializer)
-    for tensor in all_tensors(model):
-        texts += (entry.value for entry in tensor.external_data if entry.key == "location")
     if not all(isinstance(text, str) for text in texts):
         raise InputError("not an ONNX model: a name is no UTF-8", code="PLN112", where=where)
 
@@ -156,114 +146,6 @@ def _version_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
 def opset_version(model: onnx.ModelProto) -> int:
     """Version of the default operator set; `read_model` has checked that there is one."""
     return max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
-
-
-def tensor_problems(model: onnx.ModelProto, where: str) -> list[PlannerError]:
-    """PLN114 for external data outside the model's folder, PLN204 for values that fit no shape.
-
-    External files are never opened, but a model that points elsewhere is not to be passed on. And
-    onnx's inference takes the shape of a value at its word: it would loop 2^62 times over 8 bytes.
-    """
-    problems: list[PlannerError] = []
-    judged: dict[str, bool] = {}
-    for tensor in all_tensors(model):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            reason = _misfit(tensor)
-            if reason:
-                text = f"tensor `{tensor.name}` {reason}"
-                problems.append(GraphError(text, code="PLN204", where=where))
-            continue
-        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
-        if judged.setdefault(location, _leaves_folder(location)):
-            text = (
-                f"external data of initializer `{tensor.name}` is at `{location}`, expected a path"
-            )
-            problems.append(
-                InputError(f"{text} inside the model's folder", code="PLN114", where=where)
-            )
-    return problems
-
-
-def _misfit(tensor: onnx.TensorProto) -> str | None:
-    """What is wrong with the values of a tensor; one that has none at all is marked external."""
-    shape = tuple(tensor.dims)
-    if shape and min(shape) < 0:
-        return f"has shape {list(shape)}, expected dimensions >= 0"
-    dtype = DTYPES.get(tensor.data_type)
-    if tensor.HasField("raw_data"):
-        found, unit = len(tensor.raw_data), "bytes"
-        expected = size_in_bytes(dtype, shape) if dtype else found
-    else:
-        found, unit = _n_stored(tensor), "values"
-        per_item = {"int4": 2, "uint4": 2, "float4e2m1": 2, "int2": 4, "uint2": 4}.get(
-            dtype or "", 1
-        )
-        per_item = -2 if (dtype or "").startswith("complex") else per_item
-        elements = count_elements(shape)
-        expected = -elements * per_item if per_item < 0 else -(-elements // per_item)
-        if not found and expected:
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            return None
-    return (
-        None if found == expected else f"has {found} {unit}, expected {expected} for {list(shape)}"
-    )
-
-
-def _n_stored(tensor: onnx.TensorProto) -> int:
-    """Entries of the typed value fields, of which a valid tensor uses one."""
-    return (
-        len(tensor.float_data)
-        + len(tensor.int32_data)
-        + len(tensor.int64_data)
-        + len(tensor.double_data)
-        + len(tensor.uint64_data)
-        + len(tensor.string_data)
-    )
-
-
-def _leaves_folder(location: str) -> bool:
-    parts = re.split(r"[/\\]", location)
-    if location.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", location):
-        return True
-    depth = 0
-    for part in parts:
-        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
-        if depth < 0:
-            return True
-    return False
-
-
-def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor with values: initializers and attributes, of bodies and functions as well."""
-    yield from _graph_tensors(model.graph)
-    for function in model.functions:
-        yield from _node_tensors(function.node)
-
-
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield sparse.values
-        yield sparse.indices
-    yield from _node_tensors(graph.node)
-
-
-def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            # Whatever `type` says: onnx's inference does not look at it either.
-            if attribute.HasField("t"):
-                yield attribute.t
-            elif attribute.type in _PLAIN and not attribute.HasField("g"):
-                continue
-            yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield sparse.values
-                yield sparse.indices
-            if attribute.HasField("g"):
-                yield from _graph_tensors(attribute.g)
-            for graph in attribute.graphs:
-                yield from _graph_tensors(graph)
 
 
 def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:

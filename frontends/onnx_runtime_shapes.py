@@ -15,11 +15,11 @@ import onnx
 
 from planner.dtypes import size_in_bytes
 from planner.errors import GraphError, PlannerError, PluginError
+from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_evaluation import Evaluator
 from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_reading import all_tensors
 from planner.frontends.onnx_shapes import Knowledge, TensorType, has_unknown, refine, run_inference
-from planner.frontends.onnx_values import DTYPES
+from planner.frontends.onnx_tensors import graph_tensors
 
 _WEIGHTS = "weights.bin"
 
@@ -112,7 +112,7 @@ def _refused(error: BaseException, where: str) -> PlannerError:
 def _hydrate(model: onnx.ModelProto, folder: Path) -> None:
     """Give every tensor without values zeros from one sparse file, which takes no disk space."""
     longest = 1
-    for tensor in all_tensors(model):
+    for tensor in graph_tensors(model.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL or tensor.data_type not in DTYPES:
             continue
         length = size_in_bytes(DTYPES[tensor.data_type], tensor.dims)

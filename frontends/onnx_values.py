@@ -11,27 +11,14 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from planner.dtypes import BITS, count_elements
+from planner.dtypes import count_elements
+from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
-from planner.graphs import Shape
 
 Array: TypeAlias = npt.NDArray[np.generic]
 
 MAX_ELEMENTS = 2**16
 """Values above this are never computed nor looked at; shapes and indices are far below."""
-
-_ODD_NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
-DTYPES: dict[int, str] = {
-    code: name
-    for label, code in onnx.TensorProto.DataType.items()
-    if (name := _ODD_NAMES.get(label, label.lower())) in BITS
-}
-"""Names of the element types by their number in ONNX; strings are not among them."""
-
-
-def tensor_shape(tensor: onnx.TensorProto) -> Shape:
-    """The dimensions of an initializer."""
-    return tuple(tensor.dims)
 
 
 def tensor_value(tensor: onnx.TensorProto) -> Array | None:

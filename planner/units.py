@@ -62,6 +62,7 @@ def _unit_hint(number: str, unit: str, units: dict[str, float], example: str) ->
         return "write a decimal point, not a comma"
     spelling = _letters(unit)
     meant = [known for known in units if _letters(known) == spelling]
+    meant = meant or [known for known in units if _letters(known) == f"{spelling}/s"]
     if not meant and len(unit) == 1:
         meant = [k for k in units if k.startswith(unit) and "i" not in _letters(k)]
     if "bit" in unit.lower() or "byte" in unit.lower():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
 import click
 
-from planner.errors import PlannerError
+from planner.errors import InputError, PlannerError, name_hint
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("planner.cli.plan", "The best cut of a model, with its proof."),
@@ -20,6 +21,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
+
+COMPLETION_VARIABLE = "_PLANNER_COMPLETE"
+"""What shells set to ask for completions; see the manual of click."""
 
 
 class LazyGroup(click.Group):
@@ -43,10 +47,12 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest command in the error for an unknown one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from planner.errors import name_hint
-
-            hint = name_hint(args[0], COMMANDS, "commands")
-            raise click.UsageError(f"no such command `{args[0]}`\n\nhint: {hint}", ctx)
+            raise InputError(
+                f"there is no command `{args[0]}`",
+                code="PLN124",
+                where="planner",
+                hint=name_hint(args[0], COMMANDS, "commands"),
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -88,26 +94,26 @@ def main(args: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit status."""
-    from planner.cli.console import prepare_streams, show_error
-
-    prepare_streams()
-    verbose = "-v" in arguments[:1] or "--verbose" in arguments[:1]
+    verbose = arguments[:1] in (["-v"], ["--verbose"])
     try:
-        result = cli.main(arguments, prog_name="planner", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except PlannerError as error:
-        show_error(error, verbose=verbose)
-        return error.exit_code
-    except click.ClickException as error:
-        _show_usage_error(error)
-        return error.exit_code
+        return _run(arguments)
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
+    except (PlannerError, click.ClickException) as error:
+        from planner.cli.console import show_error
+        from planner.cli.usage import in_our_words
+
+        known = error if isinstance(error, PlannerError) else in_our_words(error)
+        show_error(known, verbose=verbose)
+        return known.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`planner … | head`): nobody is left to tell.
-        sys.stderr.close()
+        from planner.cli.console import abandon_stdout
+
+        abandon_stdout()
         return 0
     except MemoryError:
         click.echo("error: not enough memory for this input", err=True)
@@ -123,10 +129,18 @@ def run(arguments: list[str]) -> int:
         return EXIT_DEFECT
 
 
-def _show_usage_error(error: click.ClickException) -> None:
-    """click's own message, then a hint for a misspelt option, which click puts into the message."""
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        click.echo(error.ctx.get_usage(), err=True)
-        click.echo(f"Try `{error.ctx.command_path} --help` for help.\n", err=True)
-    message = error.format_message()
-    click.echo(f"error: {message[:1].lower()}{message[1:].rstrip('.')}", err=True)
+def _run(arguments: list[str]) -> int:
+    """What click's own `main` does, less its handling of errors: a broken pipe is no failure."""
+    from planner.cli.console import prepare_streams
+
+    prepare_streams()
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "planner", COMPLETION_VARIABLE, instruction)
+    with cli.make_context("planner", list(arguments)) as context:
+        result = cli.invoke(context)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return result if isinstance(result, int) else 0

@@ -7,10 +7,8 @@ from typing import Any
 import click
 
 from planner.cli.options import (
-    ModelOptions,
     ScenarioOptions,
-    load_costs,
-    load_graph,
+    load_both,
     model_options,
     scenario_options,
     take,
@@ -30,23 +28,19 @@ def command(model: str, **values: Any) -> None:
     \b
       planner compare resnet50.onnx --costs jetson.json
     """
-    from planner.cli.console import say
+    from planner.cli.console import tell, write_json
+    from planner.cli.places import placed_in
     from planner.comparison import compare
     from planner.planning import warnings_for
     from planner.pricing import scenario_of
-    from planner.writing import json_text
 
-    costs = load_costs(take(ScenarioOptions, values), model)
-    graph = load_graph(model, take(ModelOptions, values), costs.workload.batch_size)
-    if values["batch"] is not None and costs.workload.batch_size is not None:
-        workload = costs.workload.model_copy(update={"batch_size": values["batch"]})
-        costs = costs.model_copy(update={"workload": workload})
-    for warning in warnings_for(graph, scenario_of(graph, costs)):
-        say(f"warning: {warning}")
-    rows = compare(graph, costs, values["solvers"])
+    graph, costs = load_both(model, values)
+    with placed_in(take(ScenarioOptions, values), costs):
+        warnings = warnings_for(graph, scenario_of(graph, costs))
+        rows = compare(graph, costs, values["solvers"])
+    tell(warnings, graph.notes)
     if values["output_format"] == "json":
-        document = {"graph": graph.name, "rows": [row.to_dict() for row in rows]}
-        click.echo(json_text(document), nl=False)
+        write_json({"graph": graph.name, "rows": [row.to_dict() for row in rows]})
         return
     from planner.cli.compare_view import show_comparison
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.text import Text
-
-from planner.cli.console import make_table, print_section, result_console
+from planner.cli.console import cell, make_table, print_section, result_console
 from planner.comparison import Comparison
 from planner.units import format_seconds
 
@@ -16,9 +14,9 @@ def show_comparison(graph: str, n_operators: int, rows: Sequence[Comparison]) ->
     table = make_table("solver", "round", "ratio", "solved in", "proof")
     table.columns[-1].justify = "left"
     for row in sorted(rows, key=lambda r: (not r.is_exact, r.total_s is None, r.total_s or 0.0)):
-        proof = "optimal" if row.is_proved else Text(row.message)
+        proof = cell("optimal") if row.is_proved else cell(row.message)
         table.add_row(
-            row.solver,
+            cell(row.solver),
             _round(row),
             f"{row.ratio:.4f}" if row.ratio is not None else "",
             format_seconds(row.seconds) if row.seconds is not None else "",

@@ -1,19 +1,25 @@
-"""Streams, and how errors look."""
+"""Streams, what may be written to them, and how errors look."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
+import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from planner.errors import MAX_LISTED, PlannerError
+from planner.errors import MAX_LISTED, InputError, PlannerError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from planner.documents import JsonValue
 
 _ASCII = {
     "\N{MICRO SIGN}": "u",
@@ -25,12 +31,18 @@ _ASCII = {
     "\N{MIDDLE DOT}": "|",
 }
 
+_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of writing; not the line feed."""
+
+UNLIMITED = 10_000
+"""Columns of an output that is no terminal: whoever reads it wants each row on one line."""
+
 
 def _to_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lost = error.object[error.start : error.end]
-    return "".join(_ASCII.get(character, "?") for character in lost), error.end
+    return "".join(_ASCII.get(c) or ascii(c)[1:-1] for c in lost), error.end
 
 
 def prepare_streams() -> None:
@@ -41,36 +53,112 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="planner")
 
 
+def abandon_stdout() -> None:
+    """Drop what stdout did not take, or Python complains about it once more at its exit."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def printable(text: str) -> str:
+    """Names come out of files: what would steer a terminal is shown instead, as an escape.
+
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """A name in a table or a heading: never markup, always on one line of its own."""
+    from rich.text import Text
+
+    return Text(printable(text).replace("\n", "\\n"), style=style)
+
+
+def write_out(text: str) -> None:
+    """Write a result to stdout.
+
+    Raises:
+        InputError: If stdout takes no more, for instance because a disk is full.
+        BrokenPipeError: If its reader went away.
+    """
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        abandon_stdout()
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot be written: {reason}", code="PLN121", where="standard output"
+        ) from error
+
+
+def write_json(document: dict[str, JsonValue]) -> None:
+    """One JSON document on stdout; where that is not UTF-8, in ASCII with escapes."""
+    import json
+
+    encoding = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name
+    is_ascii = encoding != "utf-8"
+    text = json.dumps(document, indent=2, ensure_ascii=is_ascii, allow_nan=False)
+    # Strings in JSON are free to escape whatever they like, and a terminal obeys DEL and C1.
+    write_out(re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+
+
 def result_console() -> Console:
-    """Where results go: stdout, as wide as the terminal, 100 columns where there is none."""
+    """Where tables are drawn: as wide as the terminal (or COLUMNS), else as wide as they are."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=100)
-    return console
+    console = Console(highlight=False, markup=False, emoji=False)
+    if console.is_terminal or os.environ.get("COLUMNS"):
+        return console
+    return Console(highlight=False, markup=False, emoji=False, width=UNLIMITED)
+
+
+def show(console: Console, *parts: object) -> None:
+    """Draw parts one below the other and write them to stdout, without blanks at line ends."""
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    write_out("\n".join(lines) + "\n")
 
 
 def make_table(*columns: str, left: int = 1) -> Table:
-    """A plain table: the first `left` columns aligned left, the others, numbers, right."""
+    """A plain table: the first `left` columns aligned left, the others, numbers, right.
+
+    Numbers stay whole; where the terminal is narrow, names are folded.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position < left else "right", overflow="fold")
+        if position < left:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
 def print_section(console: Console, title: str, body: object) -> None:
     """A heading, what belongs to it, and an empty line."""
-    console.print(title, style="bold", markup=False)
-    console.print(body)
-    console.print()
+    show(console, cell(title, "bold"), body, "")
 
 
 def say(text: str) -> None:
     """One line to the person, on stderr."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
+
+
+def tell(warnings: Sequence[str], notes: Sequence[str]) -> None:
+    """Everything that is worth knowing beside a result."""
+    for warning in warnings:
+        say(f"warning: {warning}")
+    for note in notes:
+        say(f"note: {note}")
 
 
 def show_error(error: PlannerError, *, verbose: bool) -> None:

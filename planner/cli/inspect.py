@@ -22,17 +22,13 @@ def command(model: str, **values: Any) -> None:
       planner inspect resnet50.onnx
       planner inspect gpt2.onnx --dim seq=128 --format json
     """
-    from planner.cli.console import say
+    from planner.cli.console import tell, write_json
 
     graph = load_graph(model, take(ModelOptions, values))
-    for warning in graph.warnings:
-        say(f"warning: {warning}")
-    for note in graph.notes:
-        say(f"note: {note}")
+    tell(graph.warnings, graph.notes)
     from planner.cli.inspect_view import describe, show_graph
-    from planner.writing import json_text
 
     if values["output_format"] == "json":
-        click.echo(json_text(describe(graph, show_all=values["show_all"])), nl=False)
+        write_json(describe(graph, show_all=values["show_all"]))
     else:
         show_graph(graph, show_all=values["show_all"])

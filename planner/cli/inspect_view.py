@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.text import Text
-
-from planner.cli.console import make_table, print_section, result_console
+from planner.cli.console import cell, make_table, print_section, result_console
 from planner.graphs import Graph, Operator, SummaryValue
 from planner.operations import forward_flops
 from planner.units import format_bytes, format_count
@@ -102,7 +100,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
     ]
     overview.columns[1].justify = "left"
     for name, value in rows:
-        overview.add_row(name, Text(value))
+        overview.add_row(name, cell(value))
     overview.show_header = False
     print_section(console, graph.name, overview)
     kinds = list(by_type(graph).items())
@@ -111,7 +109,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
     for op, kind in shown:
         flops_text = format_count(kind.flops)
         sizes = (format_bytes(kind.activation_bytes), format_bytes(kind.parameter_bytes))
-        table.add_row(Text(op), f"{kind.count:,}", flops_text, *sizes)
+        table.add_row(cell(op), f"{kind.count:,}", flops_text, *sizes)
     if len(kinds) > len(shown):
         table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
     print_section(console, "By type", table)
@@ -141,5 +139,5 @@ def _operator_table(graph: Graph) -> object:
     for operator in graph.operators:
         size = sum(graph.tensors[t].size_bytes for t in operator.outputs)
         flops = format_count(forward_flops(graph, operator))
-        table.add_row(Text(operator.name), Text(operator.op), flops, format_bytes(size))
+        table.add_row(cell(operator.name), cell(operator.op), flops, format_bytes(size))
     return table

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from planner.errors import InputError, PlannerError, raise_all
-from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 if TYPE_CHECKING:
     from planner.cost_files import Costs
@@ -107,170 +104,67 @@ def take(kind: type[Options], values: dict[str, Any]) -> Options:
     return kind(**{field.name: values[field.name] for field in fields(kind)})
 
 
+def load_both(model: str, values: dict[str, Any]) -> tuple[Graph, Costs]:
+    """The model and what it is planned for, as the command line says."""
+    from planner.cli.overrides import load_costs
+
+    costs = load_costs(take(ScenarioOptions, values), model)
+    graph = load_graph(model, take(ModelOptions, values), costs.workload.batch_size)
+    if values["batch"] is not None and costs.workload.batch_size is not None:
+        workload = costs.workload.model_copy(update={"batch_size": values["batch"]})
+        costs = costs.model_copy(update={"workload": workload})
+    return graph, costs
+
+
 def load_graph(path: str, options: ModelOptions, batch: int | None = None) -> Graph:
-    """Read a model as the command line says; `batch` is what the costs file asks for."""
+    """Read a model as the command line says; `batch` is what the costs file asks for.
+
+    A graph of unknown batch, such as a spec that gives bytes alone, is taken to be at that of the
+    costs file; only `--batch` must be honoured.
+    """
+    from planner.cli.places import named_as_flags
+    from planner.errors import PlannerError
     from planner.loading import load
 
-    return load(
-        path,
-        inputs=options.inputs,
-        batch=options.batch if options.batch is not None else batch,
-        dims=_dims(options.dims),
-        frozen=options.frozen,
-        tied=options.tied,
-        untied=options.untied,
-        shapes=options.shapes,
-    )
+    def read(batch: int | None) -> Graph:
+        return load(
+            path,
+            inputs=options.inputs,
+            batch=batch,
+            dims=_dims(options.dims),
+            frozen=options.frozen,
+            tied=options.tied,
+            untied=options.untied,
+            shapes=options.shapes,
+        )
+
+    with named_as_flags():
+        if options.batch is not None:
+            return read(options.batch)
+        try:
+            return read(batch)
+        except PlannerError as error:
+            if batch is None or {problem.code for problem in error.problems} != {"PLN209"}:
+                raise
+        return read(None)
 
 
-def _dims(pairs: Sequence[str]) -> dict[str, int]:
+def _dims(pairs: tuple[str, ...]) -> dict[str, int]:
+    from planner.errors import InputError, PlannerError, raise_all
+
     result: dict[str, int] = {}
     problems: list[PlannerError] = []
     for pair in pairs:
         name, _, number = pair.rpartition("=")
-        if not name or not number.isascii() or not number.isdigit() or int(number) < 1:
-            text = f"`{pair}` is no dimension, expected `NAME=N` with N ≥ 1"
-            problems.append(InputError(text, code="PLN119", where="--dim", hint="--dim seq=128"))
+        is_number = number.isascii() and number.isdigit() and len(number) <= 10
+        if not name or not is_number or not 1 <= int(number) <= 2**31:
+            text = f"`{pair}` is no dimension, expected `NAME=N` with N from 1 to 2^31"
+            hint = "for example `--dim seq=128`"
+            problems.append(InputError(text, code="PLN119", where="--dim", hint=hint))
+        elif result.get(name, int(number)) != int(number):
+            text = f"`{name}` is given twice, as {result[name]} and as {number}"
+            problems.append(InputError(text, code="PLN119", where="--dim"))
         else:
             result[name] = int(number)
     raise_all(problems)
     return result
-
-
-def load_costs(options: ScenarioOptions, model: str) -> Costs:
-    """The costs file with everything the command line overrides.
-
-    Raises:
-        PlannerError: If there is neither a file nor all of the flags that replace one.
-    """
-    from planner.cost_files import check_costs, read_costs
-
-    if options.costs_path is not None:
-        costs = read_costs(options.costs_path)
-    else:
-        _require_flags(options, model)
-        costs = check_costs(
-            {
-                "kind": "costs",
-                "version": 1,
-                "hosts": [_preset("device", options.device), _preset("server", options.server)],
-                "links": [{"uplink_bps": 1.0, "downlink_bps": 1.0}],
-            },
-            "command line",
-        )
-    return _overridden(costs, options)
-
-
-def _require_flags(options: ScenarioOptions, model: str) -> None:
-    flags = {
-        "--device": (options.device, "jetson-tx2"),
-        "--server": (options.server, "rtx-3090"),
-        "--uplink": (" ".join(options.uplink), "50Mbit/s"),
-        "--downlink": (" ".join(options.downlink), "100Mbit/s"),
-    }
-    missing = [flag for flag, (value, _) in flags.items() if not value]
-    if missing:
-        command = " ".join(f"{flag} {value or example}" for flag, (value, example) in flags.items())
-        raise InputError(
-            f"without `--costs`, {', '.join(f'`{flag}`' for flag in missing)} must be given",
-            code="PLN122",
-            where="--costs",
-            hint=f"planner plan {model} {command}",
-        )
-
-
-def _preset(name: str, hardware: str | None) -> dict[str, Any]:
-    return {"name": name, "model": "analytical", "hardware": hardware}
-
-
-def _overridden(costs: Costs, options: ScenarioOptions) -> Costs:
-    from planner.cost_files import (
-        AnalyticalHost,
-        LinkEntry,
-        PinEntry,
-        WorkloadEntry,
-        cross_check,
-    )
-    from planner.documents import validate
-
-    hosts = list(costs.hosts)
-    presets = ((0, "--device", options.device), (-1, "--server", options.server))
-    for position, flag, hardware in presets:
-        if hardware is not None:
-            document = _preset(hosts[position].name, hardware)
-            hosts[position] = validate(AnalyticalHost, document, flag)
-    links = [link.model_dump() for link in costs.links]
-    _set_links(links, "uplink_bps", options.uplink, RATES, "--uplink", "50Mbit/s")
-    _set_links(links, "downlink_bps", options.downlink, RATES, "--downlink", "100Mbit/s")
-    _set_links(links, "latency_s", options.latency, TIMES, "--latency", "2ms")
-    workload = costs.workload.model_dump() | _workload_overrides(options)
-    pins = [pin.model_dump() for pin in costs.pins] + [_pin(pin) for pin in options.pins]
-    result = costs.model_copy(
-        update={
-            "hosts": tuple(hosts),
-            "links": tuple(validate(LinkEntry, link, "link flags") for link in links),
-            "workload": validate(WorkloadEntry, workload, "workload flags"),
-            "pins": tuple(validate(PinEntry, pin, "--pin") for pin in pins),
-            "together": costs.together + tuple(_group(group) for group in options.together),
-            "forbid_crossing": costs.forbid_crossing + options.forbid,
-        }
-    )
-    cross_check(result, str(options.costs_path or "command line"))
-    return result
-
-
-def _set_links(
-    links: list[dict[str, Any]],
-    key: str,
-    values: Sequence[str],
-    units: dict[str, float],
-    flag: str,
-    example: str,
-) -> None:
-    """One value for all links, or one per link in route order."""
-    if not values:
-        return
-    if len(values) not in (1, len(links)):
-        text = f"`{flag}` is given {len(values)} times for {len(links)} links"
-        raise InputError(text, code="PLN119", where=flag, hint="once, or once per link")
-    numbers = [parse_quantity(value, units, flag, example) for value in values]
-    for number, text in zip(numbers, values, strict=True):
-        if number < 0 or (number == 0 and key != "latency_s"):
-            expected = "≥ 0" if key == "latency_s" else "> 0"
-            raise InputError(
-                f"`{text}` is not {expected}", code="PLN119", where=flag, hint=f"{flag} {example}"
-            )
-    for position, link in enumerate(links):
-        link[key] = numbers[position % len(numbers)]
-
-
-def _workload_overrides(options: ScenarioOptions) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "mode": options.mode,
-        "iterations_per_round": options.iterations,
-        "return_outputs": options.return_outputs,
-        "wire_dtype": options.wire_dtype,
-    }
-    if options.labels is not None:
-        size = parse_quantity(options.labels, BYTES, "--labels", "256B")
-        if size < 0 or size != int(size):
-            text = f"`{options.labels}` is not a whole number of bytes ≥ 0"
-            raise InputError(text, code="PLN119", where="--labels")
-        found["label_bytes"] = int(size)
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _pin(text: str) -> dict[str, str]:
-    node, _, host = text.rpartition("=")
-    if not node or not host:
-        message = f"`{text}` is no pin, expected `NODE=HOST`"
-        raise InputError(message, code="PLN119", where="--pin", hint="--pin conv1=device")
-    return {"node": node, "host": host}
-
-
-def _group(text: str) -> tuple[str, ...]:
-    names = tuple(name for name in text.split(",") if name)
-    if len(names) < 2:
-        message = f"`{text}` is no group, expected at least two operators between commas"
-        raise InputError(message, code="PLN119", where="--together", hint="--together conv1,relu1")
-    return names

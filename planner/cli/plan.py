@@ -8,10 +8,8 @@ from typing import Any
 import click
 
 from planner.cli.options import (
-    ModelOptions,
     ScenarioOptions,
-    load_costs,
-    load_graph,
+    load_both,
     model_options,
     scenario_options,
     take,
@@ -38,30 +36,45 @@ def command(model: str, **values: Any) -> None:
       planner plan gpt2.onnx --device jetson-orin-nx --server a100 \\
           --uplink 50Mbit/s --downlink 200Mbit/s --format json
     """
-    from planner.cli.console import say
+    from planner.cli.console import say, tell, write_json
+    from planner.cli.places import placed_in
     from planner.planning import plan
-    from planner.writing import check_writable, json_text, write_text
+    from planner.writing import json_text, write_text
 
-    scenario = take(ScenarioOptions, values)
     output: Path | None = values["output"]
+    scenario = take(ScenarioOptions, values)
     if output is not None:
-        check_writable(output, force=values["force"])
-    costs = load_costs(scenario, model)
-    graph = load_graph(model, take(ModelOptions, values), costs.workload.batch_size)
-    if values["batch"] is not None and costs.workload.batch_size is not None:
-        workload = costs.workload.model_copy(update={"batch_size": values["batch"]})
-        costs = costs.model_copy(update={"workload": workload})
-    made = plan(graph, costs, values["solver"])
-    for warning in made.warnings:
-        say(f"warning: {warning}")
-    for note in made.notes:
-        say(f"note: {note}")
+        check_output(output, [Path(model), scenario.costs_path], force=values["force"])
+    graph, costs = load_both(model, values)
+    with placed_in(scenario, costs):
+        made = plan(graph, costs, values["solver"])
+    tell(made.warnings, made.notes)
     if output is not None:
         write_text(output, json_text(made.to_dict()), force=values["force"])
         say(f"wrote {output}")
     if values["output_format"] == "json":
-        click.echo(json_text(made.to_dict()), nl=False)
+        write_json(made.to_dict())
     else:
         from planner.cli.plan_view import show_plan
 
         show_plan(made, costs, show_all=values["show_all"])
+
+
+def check_output(output: Path, inputs: list[Path | None], *, force: bool) -> None:
+    """Refuse an output before any work is done for it.
+
+    Raises:
+        InputError: If it cannot be written, exists without `force`, or is one of the inputs.
+    """
+    from planner.errors import InputError
+    from planner.writing import check_writable
+
+    if str(output) == "-":
+        text = "`-` is no file name here"
+        hint = "`--format json` prints the plan to standard output"
+        raise InputError(text, code="PLN121", where="--output", hint=hint)
+    check_writable(output, force=force)
+    for source in inputs:
+        if source is not None and source.exists() and output.exists() and output.samefile(source):
+            text = "this is what the plan is made from, which it would replace"
+            raise InputError(text, code="PLN121", where=str(output), hint="choose another name")

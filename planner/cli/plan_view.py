@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
-from planner.cli.console import make_table, print_section, result_console
+from planner.cli.console import cell, make_table, print_section, result_console, show
 from planner.cost_files import Costs
 from planner.planning import host_runs
 from planner.plans import CrossingEntry, Plan
@@ -25,26 +23,32 @@ def show_plan(plan: Plan, costs: Costs, *, show_all: bool = False) -> None:
     console = result_console()
     head = plan.head
     limit = len(plan.placement) + len(head.crossing) if show_all else MAX_ROWS
-    batch = f", batch {head.batch}" if head.batch is not None else ""
-    rounds = f", {head.iterations_per_round} iterations per round"
-    work = f"{head.mode}{batch}{rounds if head.mode == 'training' else ''}"
-    console.print(Text(f"{head.graph}: {work}", style="bold"))
-    for (host, following), link in zip(pairwise(head.hosts), costs.links, strict=True):
-        rates = f"{format_rate(link.uplink_bps)} up, {format_rate(link.downlink_bps)} down"
-        latency = format_seconds(link.latency_s)
-        console.print(Text(f"{host} → {following}: {rates}, {latency} latency"))
-    console.print()
-    placement = placement_table(plan, limit, show_all=show_all)
-    print_section(console, placement_title(plan), placement)
+    print_section(console, *title(plan, costs))
+    print_section(console, placement_title(plan), placement_table(plan, limit, show_all=show_all))
     if head.crossing:
         crossing = crossing_table(head.crossing, head.hosts, limit)
         print_section(console, crossing_title(head.crossing), crossing)
     else:
-        console.print(Text("Nothing crosses a link\n", style="bold"))
+        show(console, cell("Nothing crosses a link", "bold"), "")
     print_section(console, "Delay", delay_table(plan))
     if head.baselines:
         print_section(console, "Compared with", baseline_table(plan))
-    console.print(verdict(plan))
+    show(console, verdict(plan))
+
+
+def title(plan: Plan, costs: Costs) -> tuple[str, Table]:
+    """What is planned, and the links it is planned for."""
+    head = plan.head
+    batch = f", batch {head.batch}" if head.batch is not None else ""
+    plural = "" if head.iterations_per_round == 1 else "s"
+    rounds = f", {head.iterations_per_round} iteration{plural} per round"
+    links = make_table("", left=1)
+    links.show_header = False
+    for (host, following), link in zip(pairwise(head.hosts), costs.links, strict=True):
+        rates = f"{format_rate(link.uplink_bps)} up, {format_rate(link.downlink_bps)} down"
+        latency = f", {format_seconds(link.latency_s)} latency" if link.latency_s else ""
+        links.add_row(cell(f"{host} → {following}: {rates}{latency}"))
+    return f"{head.graph}: {head.mode}{batch}{rounds if head.mode == 'training' else ''}", links
 
 
 def placement_title(plan: Plan) -> str:
@@ -62,7 +66,7 @@ def placement_table(plan: Plan, limit: int, *, show_all: bool) -> Table:
     table = make_table("host", "operators", left=2)
     if show_all:
         for name, host in plan.placement.items():
-            table.add_row(Text(host), Text(name))
+            table.add_row(cell(host), cell(name))
         return table
     runs = host_runs([hosts.index(host) for host in plan.placement.values()])
     hidden = max(0, len(runs) - limit)
@@ -73,7 +77,7 @@ def placement_table(plan: Plan, limit: int, *, show_all: bool) -> Table:
             continue
         first, last, count = names[start], names[stop - 1], stop - start
         text = first if count == 1 else f"{first} … {last} ({count})"
-        table.add_row(Text(hosts[place]), Text(text))
+        table.add_row(cell(hosts[place]), cell(text))
     return table
 
 
@@ -90,12 +94,12 @@ def crossing_table(crossing: Sequence[CrossingEntry], hosts: Sequence[str], limi
     table = make_table(*(["link"] if has_links else []), *columns, left=2 + has_links)
     ordered = sorted(crossing, key=lambda c: -(c.up_bytes + c.down_bytes))
     for entry in ordered[:limit]:
-        link = [Text(f"{hosts[entry.link]} → {hosts[entry.link + 1]}")] if has_links else []
+        link = [cell(f"{hosts[entry.link]} → {hosts[entry.link + 1]}")] if has_links else []
         source = entry.producer or ("labels" if entry.kind == "labels" else "graph input")
         table.add_row(
             *link,
-            Text(entry.tensor),
-            Text(source),
+            cell(entry.tensor),
+            cell(source),
             format_bytes(entry.up_bytes),
             format_seconds(entry.up_s),
             format_bytes(entry.down_bytes),
@@ -115,7 +119,7 @@ def delay_table(plan: Plan) -> Table:
     def add(name: str, seconds: float, times: int) -> None:
         share = f"{seconds * times / head.total_s:.1%}" if head.total_s else ""
         iteration = format_seconds(seconds) if name != "parameter exchange" else ""
-        table.add_row(Text(name), iteration, format_seconds(seconds * times), share)
+        table.add_row(cell(name), iteration, format_seconds(seconds * times), share)
 
     rounds = head.iterations_per_round
     for item in delay.forward_s:
@@ -141,24 +145,24 @@ def baseline_table(plan: Plan) -> Table:
     table.add_row("this plan", format_seconds(plan.total_s), "1.000", "")
     for entry in plan.baselines:
         if entry.total_s is None:
-            table.add_row(entry.policy, "not feasible", "", Text(entry.message))
+            table.add_row(entry.policy, "not feasible", "", cell(entry.message))
             continue
         ratio = f"{entry.ratio:.3f}" if entry.ratio is not None else ""
         remark = "" if entry.is_as_published else entry.message
-        table.add_row(entry.policy, format_seconds(entry.total_s), ratio, Text(remark))
+        table.add_row(entry.policy, format_seconds(entry.total_s), ratio, cell(remark))
     return table
 
 
-def verdict(plan: Plan) -> Text:
+def verdict(plan: Plan) -> str:
     """Whether the certificate holds, in words."""
     proof, head = plan.certificate, plan.head
     if proof.holds:
-        return Text(
+        return (
             f"Optimal: no placement takes less than {format_seconds(head.total_s)} per round.\n"
             f"Proof: lower bound {proof.lower_bound} = value {proof.value}, in ticks of "
             f"{proof.quantum_s:.3g} s\n({head.solver}, {head.solver_version})."
         )
-    return Text(
+    return (
         f"Not proved: {head.solver} gives no lower bound ({proof.message}).\n"
         "Use `--solver auto` for a proof."
     )

@@ -10,9 +10,9 @@ import click
               show_default=True, help="For people or for programs.")  # fmt: skip
 def command(output_format: str) -> None:
     """List every plug-in, who provides it, and whether it has what it needs."""
+    from planner.cli.console import write_json
     from planner.errors import PlannerError
     from planner.registry import COST_MODELS, FRONTENDS, SOLVERS, Registry
-    from planner.writing import json_text
 
     rows: list[tuple[str, str, str, str]] = []
 
@@ -31,11 +31,11 @@ def command(output_format: str) -> None:
     if output_format == "json":
         keys = ("kind", "name", "state", "from")
         document = {"plugins": [dict(zip(keys, row, strict=True)) for row in rows]}
-        click.echo(json_text(document), nl=False)
+        write_json(document)
         return
-    from planner.cli.console import make_table, result_console
+    from planner.cli.console import cell, make_table, result_console, show
 
     table = make_table("kind", "name", "state", "from", left=4)
     for row in rows:
-        table.add_row(*row)
-    result_console().print(table)
+        table.add_row(*map(cell, row))
+    show(result_console(), table)

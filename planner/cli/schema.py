@@ -13,9 +13,10 @@ def command(name: str | None) -> None:
     \b
       planner schema costs > costs.v1.json
     """
+    from planner.cli.console import write_out
     from planner.schema_files import schema_names, schema_text
 
     if name is None:
-        click.echo("\n".join(schema_names()))
+        write_out("\n".join(schema_names()) + "\n")
     else:
-        click.echo(schema_text(name), nl=False)
+        write_out(schema_text(name))

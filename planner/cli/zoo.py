@@ -50,10 +50,12 @@ def command(
       planner zoo resnet50 --training --batch 32 -o resnet50.onnx
       planner zoo gpt2 --sequence 1024 --weights random -o gpt2.onnx
     """
+    from planner.cli.console import write_out
+
     if name is None or is_list:
         if output is not None:
             raise click.UsageError("no architecture to write; `planner zoo` lists them")
-        click.echo(listing())
+        write_out(listing() + "\n")
         return
     entry = architecture(name)
     if output is None:

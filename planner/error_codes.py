@@ -1,0 +1,98 @@
+"""What every error code means. `python -m planner.error_codes docs/errors.md` writes the page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+FAMILIES = {
+    "PLN1": ("Input", "a file, its JSON or protobuf, a quantity, a flag"),
+    "PLN2": ("Graph", "cycles, duplicates, dangling names, dimensions, shapes"),
+    "PLN3": ("Plug-ins and costs", "unknown, clashing or broken plug-ins; costs that are missing"),
+    "PLN4": ("Plan", "no placement, contradictory rules, a request that does not fit"),
+    "PLN5": ("Solver", "a solver that stopped without a proof"),
+}
+
+CATALOGUE: dict[str, str] = {
+    "PLN101": "there is no such file",
+    "PLN102": "a directory where a file was expected",
+    "PLN103": "the operating system does not let the file be read",
+    "PLN104": "the content is empty, or no JSON text",
+    "PLN105": "a key or a name occurs twice",
+    "PLN106": "a number is not finite or beyond 64 bits",
+    "PLN107": "an unknown key",
+    "PLN108": "a key is missing",
+    "PLN109": "a value of the wrong type or out of range",
+    "PLN110": "a document of another kind than expected",
+    "PLN111": "an unknown host",
+    "PLN112": "not an ONNX model, or one that cannot be parsed",
+    "PLN113": "an IR version or operator set that is not supported",
+    "PLN114": "an external data path that leaves the model's folder",
+    "PLN115": "an input specification that is malformed or contradicts the model",
+    "PLN116": "an option that does not apply to this kind of model file",
+    "PLN117": "an argument of `planner.load` out of range",
+    "PLN118": "no frontend reads this kind of file",
+    "PLN119": "a quantity or flag on the command line that cannot be understood",
+    "PLN120": "the output exists already; `--force` replaces it",
+    "PLN121": "the output cannot be written",
+    "PLN122": "neither a costs file nor all of the flags that replace one",
+    "PLN123": "no such file format",
+    "PLN130": "no such architecture in the zoo",
+    "PLN131": "an argument of the zoo out of range",
+    "PLN201": "a name is defined twice",
+    "PLN202": "a name is read or returned that nothing defines",
+    "PLN203": "the operators form a cycle",
+    "PLN204": "a size is negative or above 2^53 bytes",
+    "PLN205": "symbolic dimensions are not bound",
+    "PLN206": "the model has no outputs, or nothing that could be placed",
+    "PLN207": "shapes are unknown",
+    "PLN208": "a dimension or glob names nothing in the model",
+    "PLN209": "the batch is unknown or contradicts the model",
+    "PLN210": "a type that cannot cross a link",
+    "PLN211": "shape inference failed on the model",
+    "PLN212": "onnxruntime cannot load the model",
+    "PLN301": "no such solver",
+    "PLN302": "a plug-in needs a module that is not installed",
+    "PLN303": "a rule names what the graph does not have",
+    "PLN304": "a rule names an operator that was folded away",
+    "PLN305": "no such hardware preset",
+    "PLN306": "operators without a cost",
+    "PLN307": "operators without a backward cost",
+    "PLN308": "a cost for what the graph does not have",
+    "PLN309": "a cost model gave numbers that are no costs",
+    "PLN310": "the graph and the costs are for different batches",
+    "PLN311": "two plug-ins of one name",
+    "PLN312": "a plug-in that does not load",
+    "PLN313": "no such frontend",
+    "PLN314": "no such cost model",
+    "PLN315": "hardware without a peak for the requested precision",
+    "PLN316": "a computed time that is not finite or absurdly long",
+    "PLN401": "no placement satisfies the rules",
+    "PLN402": "a placement that is incomplete or names what is not there",
+    "PLN403": "a placement that breaks a rule",
+    "PLN404": "a policy without a feasible answer",
+    "PLN405": "a problem that the solver cannot honour",
+    "PLN410": "a link state or host speed out of range",
+    "PLN411": "costs that add up to more than can be represented",
+    "PLN501": "the solver stopped before it had an answer",
+    "PLN502": "the solver's answer contradicts itself: a defect",
+    "PLN503": "more placements than an exhaustive search looks at",
+}
+
+
+def page() -> str:
+    """The page of all codes, in Markdown."""
+    lines = [
+        "# Errors",
+        "",
+        "Every error has a code, says where the problem is and, where one is likely to help, gives",
+        "a hint. Generated from `planner/error_codes.py` by `make schemas`.",
+    ]
+    for prefix, (title, about) in FAMILIES.items():
+        lines += ["", f"## {title}: {about}", "", "| code | meaning |", "|---|---|"]
+        lines += [f"| {code} | {text} |" for code, text in CATALOGUE.items() if code[:4] == prefix]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Plug-ins for dnn-partition-planner: a frontend, a cost model and a policy."""

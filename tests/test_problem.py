@@ -1,0 +1,352 @@
+"""The problem's states, the rules' errors, and what evaluation refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import planner
+from planner import registry
+from planner.cost_files import Costs, check_costs
+from planner.errors import PlanError, PlannerError, PluginError, SolverError
+from planner.graphs import Graph
+from planner.networks import Network, network_of
+from planner.problems import Problem
+from planner.quantisation import MAX_TICKS
+from planner.solutions import Capabilities, Limits, Solution
+from planner.solving import solve
+from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
+
+
+def make(graph: Graph | None = None, n_hosts: int = 2, **changes: Any) -> tuple[Graph, Costs]:
+    graph = graph or diamond()
+    return graph, check_costs(costs_document(graph, n_hosts, **changes), "test")
+
+
+def problem(graph: Graph | None = None, n_hosts: int = 2, **changes: Any) -> Problem:
+    return planner.problem(*make(graph, n_hosts, **changes))
+
+
+def codes(error: PlannerError) -> list[str]:
+    return [item.code for item in error.problems]
+
+
+def test_a_new_link_state_is_the_problem_of_a_new_costs_file() -> None:
+    base = problem(n_hosts=3)
+    links = [
+        {"uplink_bps": 1e6, "downlink_bps": 3e6, "latency_s": 0.5},
+        {"uplink_bps": 2e6, "downlink_bps": 4e6, "latency_s": 0.25},
+    ]
+    moved = base.with_links(uplink_bps=[1e6, 2e6], downlink_bps=[3e6, 4e6], latency_s=[0.5, 0.25])
+    fresh = problem(n_hosts=3, links=links)
+    assert np.array_equal(moved.seconds.flat(), fresh.seconds.flat())
+    assert solve(moved).value == solve(fresh).value
+    assert moved.structure is base.structure
+
+
+def test_one_number_is_for_every_link() -> None:
+    moved = problem(n_hosts=3).with_links(uplink_bps=5e6)
+    assert moved.uplink_bps.tolist() == [5e6, 5e6]
+    assert moved.downlink_bps.tolist() == [16e6, 16e6]
+
+
+def test_speed_divides_compute_and_nothing_else() -> None:
+    base = problem()
+    slow = base.with_speed(h0=0.5)
+    expected = 2 * base.compute_s[0] + (base.seconds.unary[0] - base.compute_s[0])
+    assert np.allclose(slow.seconds.unary[0], expected, rtol=1e-12)
+    assert np.array_equal(slow.seconds.unary[1], base.seconds.unary[1])
+    assert np.array_equal(slow.seconds.transfer, base.seconds.transfer)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"uplink_bps": 0.0},
+        {"uplink_bps": -1.0},
+        {"downlink_bps": float("nan")},
+        {"downlink_bps": float("inf")},
+        {"latency_s": -0.1},
+        {"uplink_bps": [1e6, 1e6]},
+    ],
+)
+def test_impossible_link_states_are_refused(state: dict[str, Any]) -> None:
+    with pytest.raises(PlanError) as caught:
+        problem().with_links(**state)
+    assert caught.value.code == "PLN410"
+
+
+@pytest.mark.parametrize("speeds", [{"h0": 0.0}, {"h0": float("inf")}, {"nobody": 2.0}])
+def test_impossible_speeds_are_refused(speeds: dict[str, float]) -> None:
+    with pytest.raises(PlanError) as caught:
+        problem().with_speed(**speeds)
+    assert caught.value.code == "PLN410"
+
+
+def test_a_speed_that_overflows_the_costs_is_refused() -> None:
+    with pytest.raises(PlanError) as caught:
+        solve(problem().with_speed(h0=1e-300))
+    assert caught.value.code == "PLN411"
+
+
+def test_sums_of_ticks_stay_below_the_limit_and_infinity_above_them() -> None:
+    ticks = problem().ticks
+    total = sum(ticks.terms.flat().tolist())
+    assert total + 1 == ticks.infinite
+    assert MAX_TICKS // 8 < total < MAX_TICKS
+    assert ticks.terms.flat().max() <= ticks.bound + 1
+
+
+def test_one_absurd_cost_does_not_eat_the_precision_of_the_others() -> None:
+    graph = diamond()
+    document: Any = costs_document(graph, 2)
+    quantum = planner.problem(graph, check_costs(document, "test")).ticks.quantum_s
+    document["hosts"][0]["nodes"][2]["forward_s"] = 1e9
+    absurd = planner.problem(graph, check_costs(document, "test"))
+    assert absurd.ticks.quantum_s <= 4 * quantum
+    assert absurd.ticks.terms.unary[0, 2] == absurd.ticks.bound + 1
+    assert solve(absurd).value * absurd.ticks.quantum_s < 100
+
+
+def test_free_problem_has_value_zero() -> None:
+    graph = diamond()
+    rows = [{"name": op.name, "forward_s": 0, "backward_s": 0} for op in graph.operators]
+    document = costs_document(graph, 2)
+    document["hosts"] = [{"name": n, "model": "table", "nodes": rows} for n in ("h0", "h1")]
+    # Everything on the server is free but for the input; everything on the device, but for w.
+    free = planner.problem(graph, check_costs(document, "free")).with_links(
+        uplink_bps=1e18, downlink_bps=1e18, latency_s=0.0
+    )
+    for solver in ("maxflow", "networkx", "brute-force"):
+        solution = solve(free, solver)
+        assert solution.is_proved
+        assert solution.value * solution.quantum_s < 1e-9
+
+
+def test_rules_name_what_is_there() -> None:
+    pins = [{"node": "stme", "host": "h0"}, {"node": "left", "host": "h1"}]
+    graph, costs = make(
+        pins=pins,
+        together=[["stem", "nobody"]],
+        forbid_crossing=["nothing"],
+        inputs=[{"name": "stem_out", "host": "h1"}],
+    )
+    with pytest.raises(PlannerError) as caught:
+        planner.problem(graph, costs)
+    assert codes(caught.value) == ["PLN303"] * 4
+    assert "did you mean `stem`" in str(caught.value.problems[0].hint)
+
+
+def test_a_pin_on_a_folded_operator_says_why_it_was_folded() -> None:
+    unused = operator("unused", ["x"], 10)
+    graph = graph_of([operator("only", ["x"], 10), unused], ["only_out"])
+    with pytest.raises(PlannerError) as caught:
+        problem(graph, pins=[{"node": "unused", "host": "h0"}])
+    assert caught.value.code == "PLN304"
+    assert "nobody reads its results" in caught.value.message
+
+
+def test_costs_for_another_batch_are_refused() -> None:
+    graph, costs = make(workload={"batch_size": 8})
+    with pytest.raises(PlannerError) as caught:
+        planner.problem(replace(graph, batch=4), costs)
+    assert caught.value.code == "PLN310"
+
+
+def test_no_placement_is_explained_as_a_chain() -> None:
+    graph = graph_of([operator("a", ["x"], 1), operator("b", ["a_out"], 1)], ["b_out"])
+    with pytest.raises(PlannerError) as caught:
+        planner.plan(*make(graph, pins=[{"node": "a", "host": "h1"}, {"node": "b", "host": "h0"}]))
+    assert (caught.value.code, caught.value.exit_code) == ("PLN401", 3)
+    lines = caught.value.message.splitlines()
+    assert lines[1].strip() == "because `b` is pinned to `h0`"
+    assert "`b` reads `a_out` of `a`" in lines[2]
+    assert "`a` is pinned to `h1`" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"pins": [{"node": "stem", "host": "h0"}, {"node": "stem", "host": "h1"}]}, "pinned"),
+        (
+            {
+                "pins": [{"node": "stem", "host": "h0"}, {"node": "left", "host": "h1"}],
+                "forbid_crossing": ["stem_out"],
+            },
+            "`stem_out` may not cross a link",
+        ),
+        (
+            {
+                "pins": [{"node": "stem", "host": "h0"}, {"node": "join", "host": "h1"}],
+                "together": [["stem", "join"]],
+            },
+            "kept together",
+        ),
+        (
+            {
+                "inputs": [{"name": "x", "host": "h1"}],
+                "pins": [{"node": "join", "host": "h0"}],
+            },
+            "reads `x`, which lives on `h1`",
+        ),
+        (
+            {"forbid_crossing": ["x"], "pins": [{"node": "stem", "host": "h1"}]},
+            "`x` may not cross a link",
+        ),
+    ],
+)
+def test_every_kind_of_rule_appears_in_the_chain(rules: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlannerError) as caught:
+        solve(problem(**rules))
+    assert caught.value.exit_code == 3
+    assert words in caught.value.message
+
+
+def test_tied_readers_apart_on_three_hosts_are_in_the_chain() -> None:
+    pins = [{"node": "embed", "host": "h0"}, {"node": "head", "host": "h2"}]
+    with pytest.raises(PlannerError, match="both read the trainable parameter `shared`"):
+        solve(problem(tied_pair(), 3, pins=pins))
+
+
+def test_evaluation_lists_every_violation() -> None:
+    graph, costs = make(
+        pins=[{"node": "right", "host": "h1"}],
+        together=[["left", "join"]],
+        forbid_crossing=["mid_out"],
+    )
+    placement = {"stem": "h0", "left": "h1", "right": "h0", "mid": "h0", "join": "h0"}
+    with pytest.raises(PlannerError) as caught:
+        planner.evaluate(graph, costs, placement)
+    assert codes(caught.value) == ["PLN403"] * 3
+    text = str(caught.value)
+    for words in ("flows back", "pinned to `h1`", "kept together"):
+        assert words in text
+
+
+def test_evaluation_refuses_a_placement_that_is_not_one() -> None:
+    graph, costs = make()
+    placement = {"stem": "h0", "left": "h9", "ghost": "h1"}
+    with pytest.raises(PlannerError) as caught:
+        planner.evaluate(graph, costs, placement)
+    assert codes(caught.value) == ["PLN402"] * 3
+    assert "`right`, `mid`, `join`" in str(caught.value)
+
+
+def test_a_policy_without_an_answer_makes_no_plan() -> None:
+    graph, costs = make(pins=[{"node": "stem", "host": "h0"}])
+    with pytest.raises(PlannerError) as caught:
+        planner.plan(graph, costs, "server-only")
+    assert (caught.value.code, caught.value.exit_code) == ("PLN404", 3)
+    plan = planner.plan(graph, costs)
+    rows = {row.policy: row for row in plan.baselines}
+    assert not rows["server-only"].is_feasible
+    assert rows["device-only"].is_feasible
+
+
+def test_a_solver_that_cannot_honour_the_problem_is_refused_before_it_starts() -> None:
+    with pytest.raises(PlanError) as caught:
+        solve(problem(n_hosts=3), "dads")
+    assert caught.value.code == "PLN405"
+    chain = [operator("o0", ["x"], 1)] + [
+        operator(f"o{i}", [f"o{i - 1}_out"], 1) for i in range(1, 30)
+    ]
+    with pytest.raises(PlanError) as caught:
+        solve(problem(graph_of(chain, ["o29_out"])), "brute-force")
+    assert caught.value.code == "PLN405"
+    assert "`maxflow`" in str(caught.value.hint)
+
+
+def test_exhaustion_gives_up_on_too_many_placements() -> None:
+    wide = [operator(f"o{i}", ["x"], 1) for i in range(16)]
+    with pytest.raises(SolverError) as caught:
+        solve(problem(graph_of(wide, [f"o{i}_out" for i in range(16)]), 3), "brute-force")
+    assert caught.value.code == "PLN503"
+
+
+def test_an_unknown_solver_is_named_with_the_nearest() -> None:
+    with pytest.raises(PluginError) as caught:
+        solve(problem(), "maxfow")
+    assert caught.value.code == "PLN301"
+    assert "did you mean `maxflow`" in str(caught.value.hint)
+
+
+class _Liar:
+    """Claims everything on the last host to be optimal, at one tick below its cost."""
+
+    name = "maxflow"
+    requires: tuple[str, ...] = ()
+    capabilities = Capabilities(is_exact=True, summary="lies")
+
+    def __init__(self, error: int) -> None:
+        self.error = error
+
+    def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+        honest = registry.SOLVERS.peek("networkx").solve(problem, limits=limits)
+        return replace(honest, value=honest.value + self.error, lower_bound=honest.value)
+
+
+def test_an_answer_that_contradicts_the_evaluator_is_a_defect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry.SOLVERS._loaded, "maxflow", _Liar(2**50))
+    with pytest.raises(SolverError) as caught:
+        planner.plan(*make(), baselines=())
+    assert (caught.value.code, caught.value.exit_code) == ("PLN502", 70)
+
+
+def test_a_network_that_or_tools_would_crash_on_is_refused() -> None:
+    from planner.minimum_cuts import minimum_cut
+
+    instance = problem()
+    network = network_of(instance)
+    capacities = network.capacities(instance.ticks)
+    outside = Network(
+        n_vertices=2,
+        tail=network.tail,
+        head=network.head,
+        slot=network.slot,
+        vertex=network.vertex,
+    )
+    for broken, values in (
+        (network, -capacities),
+        (network, capacities.astype(np.float64)),
+        (outside, capacities),
+    ):
+        with pytest.raises(SolverError) as caught:
+            minimum_cut(broken, values)
+        assert caught.value.code == "PLN502"
+
+
+def test_a_flow_that_overflows_is_no_answer() -> None:
+    from planner.minimum_cuts import minimum_cut
+
+    one = np.array([0], np.int64)
+    pair = np.array([1], np.int64)
+    network = Network(
+        n_vertices=2,
+        tail=np.repeat(one, 4),
+        head=np.repeat(pair, 4),
+        slot=np.arange(4),
+        vertex=np.zeros((1, 0), np.int64),
+    )
+    with pytest.raises(SolverError) as caught:
+        minimum_cut(network, np.full(4, 2**62, np.int64))
+    assert caught.value.code == "PLN501"
+
+
+def test_pins_on_thousands_of_operators_do_not_overflow() -> None:
+    chain = [operator("o0", ["x"], 1)]
+    chain += [operator(f"o{i}", [f"o{i - 1}_out"], 1) for i in range(1, 3000)]
+    graph = graph_of(chain, ["o2999_out"])
+    pins = [{"node": f"o{i}", "host": "h0" if i < 1500 else "h1"} for i in range(3000)]
+    solution = solve(problem(graph, pins=pins))
+    assert solution.is_proved
+    assert int((solution.placement == 0).sum()) == 1500
+    pins[0], pins[-1] = {"node": "o0", "host": "h1"}, {"node": "o2999", "host": "h0"}
+    with pytest.raises(PlanError) as caught:
+        solve(problem(graph, pins=pins))
+    assert caught.value.exit_code == 3
+    assert len(caught.value.message.splitlines()) < 20

@@ -1,0 +1,78 @@
+"""The README's commands and code run, and print what it shows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMAND = Path(sys.executable).parent / "planner"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def normal(text: str) -> str:
+    """Without what differs between machines: versions, and spaces at the ends of lines."""
+    text = re.sub(r"ortools [\d.]+", "ortools X", text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    arguments = command.split()
+    assert arguments[0] == "planner"
+    done = subprocess.run(
+        [COMMAND, *arguments[1:]], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_transcripts_are_what_the_commands_print(folder: Path) -> None:
+    for block in blocks("console"):
+        for part in block.split("$ ")[1:]:
+            command, _, shown = part.partition("\n")
+            printed = run(command, folder)
+            if shown.strip():
+                assert normal(printed.stdout) == normal(shown)
+
+
+def test_python_runs(folder: Path) -> None:
+    run("planner zoo resnet50 --training --batch 32 -o resnet50.onnx", folder)
+    for block in blocks("python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "True" in done.stdout
+
+
+def test_costs_file_is_the_example() -> None:
+    (shown,) = blocks("json")
+    assert shown == (ROOT / "examples" / "jetson.json").read_text(encoding="utf-8")
+
+
+def test_make_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    wanted = set(re.findall(r"`?make ([a-z]+)", README))
+    assert {"demo", "test", "bench"} <= wanted <= targets
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
