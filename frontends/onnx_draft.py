@@ -28,20 +28,24 @@ from planner.frontends.onnx_values import (
 )
 from planner.graphs import Graph
 
-_ABSENT = Operand(OperandKind.ABSENT, "")
 _MAX_LISTED = 20
 _DROPOUTS = frozenset({"Dropout", "BitmaskDropout", "BiasDropout", "BitmaskBiasDropout"})
 
 
 @dataclass(slots=True, kw_only=True)
 class Builder:
-    """Collects a draft; `unsized` are tensors without a size, dead ones as well."""
+    """Collects a draft.
+
+    `operands` is what reading each name means; `unsized` are tensors without a size, dead ones as
+    well; `sizes` spares computing the size of equal types again.
+    """
 
     draft: Draft
     known: Knowledge
     parameters: dict[str, DraftParameter]
-    constants: dict[str, Operand] = field(default_factory=dict)
+    operands: dict[str, Operand] = field(default_factory=dict)
     unsized: dict[str, tuple[str, TensorType | None]] = field(default_factory=dict)
+    sizes: dict[TensorType, int] = field(default_factory=dict)
     opset: int = 0
 
 
@@ -52,7 +56,7 @@ def build_draft(
     graph = model.graph
     draft = Draft(name=graph.name, inputs=[], outputs=[], parameters=[], operators=[])
     builder = Builder(draft=draft, known=known, parameters=weights.parameters, opset=opset)
-    _collect_constants(builder, weights)
+    _collect_operands(builder, weights)
     for value in graph.input:
         draft.inputs.append(_tensor(builder, value.name, f"input `{value.name}`", "an input"))
     for node in nodes:
@@ -63,34 +67,38 @@ def build_draft(
     return builder
 
 
-def _collect_constants(builder: Builder, weights: Parameters) -> None:
-    known = builder.known
+def _collect_operands(builder: Builder, weights: Parameters) -> None:
+    """What reading an initializer or an evaluated tensor means; "" is what is left out."""
+    known, table = builder.known, builder.operands
+    table[""] = Operand(OperandKind.ABSENT, "")
+    for name, parameter in weights.parameters.items():
+        table[name] = Operand(OperandKind.PARAMETER, name, parameter.shape)
     for name, item in weights.constants.items():
         value_name = known.names.get(name)
         if value_name is None and item.proto is not None:
             value_name = opaque_name(item.proto)
-        builder.constants[name] = Operand(
-            OperandKind.CONSTANT, value_name or f"unread#{name}", item.shape
-        )
+        value_name = value_name or f"unread#{name}"
+        table[name] = Operand(OperandKind.CONSTANT, value_name, item.shape)
     for name, array in known.values.items():
-        if name not in builder.constants:
-            builder.constants[name] = Operand(
-                OperandKind.CONSTANT, known.names[name], tuple(array.shape)
-            )
+        if name not in table:
+            table[name] = Operand(OperandKind.CONSTANT, known.names[name], tuple(array.shape))
+
+
+def _dangling(name: str) -> Operand:
+    """What nothing has defined up to here; assembly tells whether that is a cycle or a gap."""
+    return Operand(OperandKind.TENSOR, name)
 
 
 def _tensor(builder: Builder, name: str, where: str, op: str) -> DraftTensor:
     found = builder.known.types.get(name)
-    if found is not None and found.shape is not None:
-        dtype = DTYPES.get(found.dtype)
-        if dtype is not None:
-            return DraftTensor(
-                name=name,
-                size_bytes=size_in_bytes(dtype, found.shape),
-                dtype=dtype,
-                shape=found.shape,
-                where=where,
-            )
+    shape = None if found is None else found.shape
+    builder.operands[name] = Operand(OperandKind.TENSOR, name, shape)
+    if found is not None and shape is not None and found.dtype in DTYPES:
+        dtype = DTYPES[found.dtype]
+        size = builder.sizes.get(found)
+        if size is None:
+            size = builder.sizes[found] = size_in_bytes(dtype, shape)
+        return DraftTensor(name=name, size_bytes=size, dtype=dtype, shape=shape, where=where)
     builder.unsized[name] = (op, found)
     return DraftTensor(name=name, size_bytes=0, where=where)
 
@@ -100,9 +108,10 @@ def _add_node(builder: Builder, node: Node) -> None:
     if node.name in known.evaluated:
         draft.folded[node.name] = "constant: computed from constants and static shapes alone"
         return
-    operands = [_operand(builder, name) for name in node.inputs]
+    table = builder.operands
+    operands = [table.get(name) or _dangling(name) for name in node.inputs]
     if node.bodies:
-        operands += [_operand(builder, name) for name in node.captured]
+        operands += [table.get(name) or _dangling(name) for name in node.captured]
         operands += _body_operands(builder, node)
     is_random = node.op in _DROPOUTS and _is_training(node, known, builder.opset)
     if (
@@ -128,23 +137,11 @@ def _add_node(builder: Builder, node: Node) -> None:
     )
 
 
-def _operand(builder: Builder, name: str) -> Operand:
-    if not name:
-        return _ABSENT
-    constant = builder.constants.get(name)
-    if constant is not None:
-        return constant
-    parameter = builder.parameters.get(name)
-    if parameter is not None:
-        return Operand(OperandKind.PARAMETER, name, parameter.shape)
-    return Operand(OperandKind.TENSOR, name, builder.known.shape(name))
-
-
 def _fold_constant(builder: Builder, node: Node, operands: list[Operand]) -> bool:
     """Whether constants alone determine `node`; its outputs are then constants without a value."""
-    kinds = {operand.kind for operand in operands}
-    if OperandKind.TENSOR in kinds or OperandKind.PARAMETER in kinds:
-        return False
+    for kind, _, _ in operands:
+        if kind is OperandKind.TENSOR or kind is OperandKind.PARAMETER:
+            return False
     if not operands and (node.op != "Constant" or node.domain):
         return False
     for position, name in enumerate(node.outputs):
@@ -152,9 +149,8 @@ def _fold_constant(builder: Builder, node: Node, operands: list[Operand]) -> boo
             value_name = constant_node_name(node) or f"unread#{name}"
         else:
             value_name = computed_name(node, (operand.name for operand in operands), position)
-        builder.constants[name] = Operand(
-            OperandKind.CONSTANT, value_name, builder.known.shape(name)
-        )
+        shape = builder.known.shape(name)
+        builder.operands[name] = Operand(OperandKind.CONSTANT, value_name, shape)
     builder.draft.folded[node.name] = "constant: computed from constants alone"
     return True
 
@@ -188,25 +184,32 @@ def _add_outputs(builder: Builder, graph: onnx.GraphProto) -> None:
     names = {operator.name for operator in draft.operators}
     for value in graph.output:
         name = value.name
-        if name in builder.constants:
+        operand = builder.operands.get(name)
+        if operand is not None and operand.kind is OperandKind.CONSTANT:
             draft.notes.append(f"output `{name}` is a constant: every host has it")
             continue
-        if name in builder.parameters and name not in draft.outputs:
-            operator = name
-            while operator in names or operator in draft.folded:
-                operator += "#output"
-            where = f"output `{name}`"
-            draft.operators.append(
-                DraftOperator(
-                    name=operator,
-                    op="Identity",
-                    operands=(_operand(builder, name),),
-                    outputs=(_tensor(builder, name, where, "Identity"),),
-                    where=where,
-                )
-            )
+        if operand is not None and operand.kind is OperandKind.PARAMETER:
+            _add_identity(builder, name, operand, names)
         draft.outputs.append(name)
         draft.output_wheres.append(f"output `{name}`")
+    if graph.output and not draft.outputs:
+        text = "every output is a constant, so there is nothing to place"
+        raise GraphError(text, code="PLN206", where=draft.name or None)
+
+
+def _add_identity(builder: Builder, name: str, operand: Operand, names: set[str]) -> None:
+    """Let an operator produce the output that is a weight itself."""
+    operator = name
+    while operator in names or operator in builder.draft.folded:
+        operator += "#output"
+    names.add(operator)
+    where = f"output `{name}`"
+    outputs = (_tensor(builder, name, where, "Identity"),)
+    builder.draft.operators.append(
+        DraftOperator(
+            name=operator, op="Identity", operands=(operand,), outputs=outputs, where=where
+        )
+    )
 
 
 def _is_training(node: Node, known: Knowledge, opset: int) -> bool:

@@ -82,7 +82,7 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
         value = tensor_value(item.proto) if item.proto is not None else None
         if value is not None:
             constants[name] = value
-    known = infer(model, nodes, constants, opset=opset, where=where)
+    known = infer(model, nodes, initializers.values(), constants, opset=opset, where=where)
     if options.shapes == "onnxruntime":
         from planner.frontends.onnx_runtime_shapes import add_runtime_shapes
 

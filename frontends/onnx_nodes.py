@@ -70,14 +70,6 @@ def read_nodes(
     nodes: list[Node] = []
     for index, proto in enumerate(graph.node):
         node = _record(proto, checker)
-        try:
-            # Protobuf hands on what is no UTF-8 as bytes, which cannot be joined.
-            "".join((node.op, node.domain, node.name, *node.inputs, *node.captured))
-            "".join((*node.outputs, *node.attributes))
-        except TypeError:
-            text = "not an ONNX model: a name is no UTF-8"
-            checker.problems.append(InputError(text, code="PLN112", where=where))
-            continue
         for name in node.outputs:
             if name in producer or name in given or name in initializers:
                 text = f"tensor `{name}` is produced twice, here by `{node.name or node.op}`"
@@ -85,10 +77,27 @@ def read_nodes(
             elif name:
                 producer[name] = index
         nodes.append(node)
+    if not _are_named_in_text(nodes):
+        text = "not an ONNX model: a name is no UTF-8"
+        checker.problems.append(InputError(text, code="PLN112", where=where))
     if checker.problems:
         return nodes, []
     notes = _name_all(nodes)
     return _sorted(nodes, producer), notes
+
+
+def _are_named_in_text(nodes: Sequence[Node]) -> bool:
+    """Protobuf hands on what is no UTF-8 as bytes, which cannot be joined with text."""
+    try:
+        "".join([name for node in nodes for name in (node.name, node.op, node.domain)])
+        for node in nodes:
+            "".join(node.inputs)
+            "".join(node.outputs)
+            "".join(node.attributes)
+            "".join(node.captured)
+    except TypeError:
+        return False
+    return True
 
 
 def _record(proto: onnx.NodeProto, checker: TensorChecker) -> Node:

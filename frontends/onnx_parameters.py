@@ -73,6 +73,7 @@ class Initializer:
     """One initializer of the graph; `size_bytes` differs from dense only where it is sparse."""
 
     name: str
+    code: int
     dtype: str | None
     shape: Shape
     size_bytes: int
@@ -131,7 +132,7 @@ def _add(
     else:
         dtype = DTYPES.get(code)
         size = size_in_bytes(dtype, shape) if dtype else 0
-        found[name] = Initializer(name, dtype, shape, size, proto)
+        found[name] = Initializer(name, code, dtype, shape, size, proto)
 
 
 def classify(

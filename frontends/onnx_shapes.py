@@ -16,6 +16,7 @@ from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dims import Binding
 from planner.frontends.onnx_evaluation import Evaluator, shape_value
 from planner.frontends.onnx_nodes import Node
+from planner.frontends.onnx_parameters import Initializer
 from planner.frontends.onnx_values import Array, array_name, constant_value
 from planner.graphs import MAX_BYTES, Shape
 
@@ -62,6 +63,7 @@ class Knowledge:
 def infer(
     model: onnx.ModelProto,
     nodes: list[Node],
+    initializers: Iterable[Initializer],
     constants: Mapping[str, Array],
     *,
     opset: int,
@@ -72,6 +74,7 @@ def infer(
     Args:
         model: Parsed, sorted and bound; evaluated operators become initializers in it.
         nodes: Its operators in topological order.
+        initializers: What `read_initializers` found.
         constants: Values of initializers that are no weights.
         opset: Version of the default operator set.
         where: What messages call the file.
@@ -89,7 +92,7 @@ def infer(
                 known.add(node.outputs[0], value)
                 known.evaluated.add(node.name)
     _declare(model)
-    known.types = _declared_types(model)
+    known.types = _declared_types(model, initializers)
     evaluator = Evaluator(opset)
     _substitute(model, _evaluate(nodes, known, evaluator))
     known.types.update(run_inference(model, where))
@@ -121,13 +124,13 @@ def _declare(model: onnx.ModelProto) -> None:
         graph.input.extend(kept)
 
 
-def _declared_types(model: onnx.ModelProto) -> dict[str, TensorType]:
+def _declared_types(
+    model: onnx.ModelProto, initializers: Iterable[Initializer]
+) -> dict[str, TensorType]:
     cache: dict[bytes, TensorType] = {}
     types = {value.name: read_type(value.type, cache) for value in model.graph.input}
-    for tensor in model.graph.initializer:
-        types[tensor.name] = TensorType(tensor.data_type, tuple(tensor.dims))
-    for sparse in model.graph.sparse_initializer:
-        types[sparse.values.name] = TensorType(sparse.values.data_type, tuple(sparse.dims))
+    for item in initializers:
+        types[item.name] = TensorType(item.code, item.shape)
     return types
 
 

@@ -41,6 +41,8 @@ class TieSeparator:
         names = [parameter.name for parameter in draft.parameters]
         tied = matching(self.tied, names, "tied")
         untied = matching(self.untied, names, "untied")
+        if not self.untied and not _any_shared(draft):
+            return
         readings = _readings(draft)
         matrices = {
             tuple(dict.fromkeys(index for index, _ in readings[p.name]))
@@ -73,6 +75,18 @@ def _is_vector(parameter: DraftParameter) -> bool:
     """At most one dimension above 1: a bias or a norm, also in the shape [C, 1, 1]."""
     shape = parameter.shape
     return shape is not None and sum(d > 1 for d in shape) <= 1
+
+
+def _any_shared(draft: Draft) -> bool:
+    """Whether any parameter is read more than once: a quick look, since mostly none is."""
+    seen: set[str] = set()
+    for operator in draft.operators:
+        for kind, name, _ in operator.operands:
+            if kind is OperandKind.PARAMETER:
+                if name in seen:
+                    return True
+                seen.add(name)
+    return False
 
 
 def _readings(draft: Draft) -> dict[str, list[Reading]]:

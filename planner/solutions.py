@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from planner.errors import SolverError
 from planner.graphs import IntArray
 
 if TYPE_CHECKING:
@@ -82,6 +84,51 @@ class Solution:
     def is_proved(self) -> bool:
         """Whether the certificate holds: no placement is below the value."""
         return self.status is Status.OPTIMAL and self.lower_bound == self.value
+
+
+def bounded_solution(
+    problem: Problem,
+    placement: IntArray,
+    lower_bound: int,
+    *,
+    solver: str,
+    solver_version: str,
+    message: str,
+    started: float,
+) -> Solution:
+    """The answer of a solver that has a lower bound: optimal if the placement's value equals it.
+
+    Args:
+        problem: What was solved; gives the value and the ticks.
+        placement: Host index of each operator.
+        lower_bound: Ticks that no feasible placement can go below.
+        solver: The solver's name.
+        solver_version: Version of the library behind it.
+        message: The solver's own words.
+        started: `time.perf_counter()` when it started.
+
+    Raises:
+        SolverError: If the placement is below the bound, which is then none.
+    """
+    value = int(problem.total(problem.ticks.terms, placement))
+    if value < lower_bound:
+        raise SolverError(
+            f"`{solver}` says that nothing is below {lower_bound} ticks, but its placement has "
+            f"{value}",
+            code="PLN502",
+            exit_code=70,
+        )
+    return Solution(
+        placement=placement,
+        value=value,
+        lower_bound=lower_bound,
+        status=Status.OPTIMAL if value == lower_bound else Status.LIMIT,
+        message=message,
+        solver=solver,
+        solver_version=solver_version,
+        seconds=time.perf_counter() - started,
+        quantum_s=problem.ticks.quantum_s,
+    )
 
 
 class Solver(Protocol):

@@ -36,7 +36,7 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
     solution = chosen.solve(problem, limits=limits)
     # A best value below half the bound wastes a bit of every cost: make it the bound. Exact solvers
     # find the same value, so they all go through the same sequence of ticks.
-    while solution.is_proved and 0 < 2 * solution.value < problem.ticks.bound:
+    while solution.is_proved and 2 * solution.value < problem.ticks.bound:
         problem = problem.with_incumbent(solution.placement)
         solution = chosen.solve(problem, limits=limits)
     return solution

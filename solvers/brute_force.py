@@ -10,7 +10,7 @@ import numpy.typing as npt
 from planner.errors import SolverError
 from planner.feasibility import feasible_extremes
 from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, Status
+from planner.solutions import Capabilities, Limits, Solution, bounded_solution
 
 MAX_FREE_OPERATORS = 22
 MAX_PLACEMENTS = 2**23
@@ -50,17 +50,14 @@ class BruteForce:
                 latest = np.maximum(latest, hosts[totals == low].max(axis=0))
         if best is None or latest is None:
             raise SolverError("there is no placement to look at", code="PLN502", exit_code=70)
-        value = int(problem.total(ticks.terms, latest))
-        return Solution(
-            placement=latest,
-            value=value,
-            lower_bound=best,
-            status=Status.OPTIMAL if value == best else Status.LIMIT,
-            message=f"looked at {len(placements)} feasible placements",
+        return bounded_solution(
+            problem,
+            latest,
+            best,
             solver=self.name,
             solver_version=f"numpy {np.__version__}",
-            seconds=time.perf_counter() - start,
-            quantum_s=ticks.quantum_s,
+            message=f"looked at {len(placements)} feasible placements",
+            started=start,
         )
 
 

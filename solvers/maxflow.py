@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from importlib.metadata import version
 
-from planner.errors import SolverError
 from planner.minimum_cuts import minimum_cut
 from planner.networks import network_of
 from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, Status
+from planner.solutions import Capabilities, Limits, Solution, bounded_solution
 
 
 class MaxFlow:
@@ -29,27 +28,16 @@ class MaxFlow:
             SolverError: If OR-tools reports anything but an optimal flow.
         """
         start = time.perf_counter()
-        ticks = problem.ticks
         network = network_of(problem)
-        flow, source_side = minimum_cut(network, network.capacities(ticks))
-        placement = network.placement(source_side)
-        value = int(problem.total(ticks.terms, placement))
-        if flow != value:
-            raise SolverError(
-                f"the flow is {flow} ticks but its cut costs {value}",
-                code="PLN502",
-                exit_code=70,
-            )
-        return Solution(
-            placement=placement,
-            value=value,
-            lower_bound=flow,
-            status=Status.OPTIMAL,
-            message=f"OPTIMAL: flow {flow} = cut {value}",
+        flow, source_side = minimum_cut(network, network.capacities(problem.ticks))
+        return bounded_solution(
+            problem,
+            network.placement(source_side),
+            flow,
             solver=self.name,
             solver_version=f"ortools {version('ortools')}",
-            seconds=time.perf_counter() - start,
-            quantum_s=ticks.quantum_s,
+            message=f"OPTIMAL, flow {flow}",
+            started=start,
         )
 
 

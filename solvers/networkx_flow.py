@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.networks import SINK, SOURCE, network_of
 from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, Status
+from planner.solutions import Capabilities, Limits, Solution, bounded_solution
 
 
 class NetworkxFlow:
@@ -28,9 +28,8 @@ class NetworkxFlow:
             PlanError: If no placement is feasible.
         """
         start = time.perf_counter()
-        ticks = problem.ticks
         network = network_of(problem)
-        capacities = network.capacities(ticks)
+        capacities = network.capacities(problem.ticks)
         flow_graph: nx.DiGraph[int] = nx.DiGraph()
         flow_graph.add_nodes_from((SOURCE, SINK))
         arcs = zip(network.tail.tolist(), network.head.tolist(), capacities.tolist(), strict=True)
@@ -41,19 +40,15 @@ class NetworkxFlow:
         residual = nx.algorithms.flow.preflow_push(flow_graph, SOURCE, SINK)
         source_side = np.zeros(network.n_vertices, np.bool_)
         source_side[_reachable(residual)] = True
-        placement = network.placement(source_side)
         flow = int(residual.graph["flow_value"])
-        value = int(problem.total(ticks.terms, placement))
-        return Solution(
-            placement=placement,
-            value=value,
-            lower_bound=flow,
-            status=Status.OPTIMAL if flow == value else Status.LIMIT,
-            message=f"flow {flow}, cut {value}",
+        return bounded_solution(
+            problem,
+            network.placement(source_side),
+            flow,
             solver=self.name,
             solver_version=f"networkx {nx.__version__}",
-            seconds=time.perf_counter() - start,
-            quantum_s=ticks.quantum_s,
+            message=f"preflow-push, flow {flow}",
+            started=start,
         )
 
 

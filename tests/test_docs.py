@@ -1,7 +1,7 @@
 """docs/formats.md is true: its files are read, its commands run, its tables name every key.
 
 `UPDATE_DOCS=1 pytest tests/test_docs.py` writes what the commands print into the page, except where
-the page has a `…`.
+the page leaves something out with `[...]`.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 
 
 def fits(shown: str, real: str) -> bool:
-    """Whether `real` is what the document shows; `…` stands for anything, on its own for lines."""
+    """Whether `real` is what the page shows; `[...]` stands for anything, on its own for lines."""
     pattern = []
     for line in shown.splitlines():
-        if line == "…":
+        if line == "[...]":
             pattern.append(r"(?:.*\n)*?")
         else:
-            parts = (re.escape(part) for part in line.rstrip().split("…"))
+            parts = (re.escape(part) for part in line.rstrip().split("[...]"))
             pattern.append(".*?".join(parts) + "\n")
     return re.fullmatch("".join(pattern), real) is not None
 
@@ -124,7 +124,7 @@ def test_every_example_and_command(folder: Path, capsys: pytest.CaptureFixture[s
                 status = run(arguments)
                 out, err = capsys.readouterr()
                 real = re.sub(r" +$", "", err + out, flags=re.MULTILINE).rstrip() + "\n"
-            lines.append(f"$ {command}\n{shown if '…' in shown else real}")
+            lines.append(f"$ {command}\n{shown if '[...]' in shown else real}")
             if not UPDATE:
                 assert fits(shown, real), f"$ {command}\n{real}"
         new[block] = "".join(lines)

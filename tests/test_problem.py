@@ -16,7 +16,7 @@ from planner.graphs import Graph
 from planner.networks import Network, network_of
 from planner.problems import Problem
 from planner.quantisation import MAX_TICKS
-from planner.solutions import Capabilities, Limits, Solution
+from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
 from planner.solving import solve
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
 
@@ -109,6 +109,20 @@ def test_one_absurd_cost_does_not_eat_the_precision_of_the_others() -> None:
     assert absurd.ticks.quantum_s <= 4 * quantum
     assert absurd.ticks.terms.unary[0, 2] == absurd.ticks.bound + 1
     assert solve(absurd).value * absurd.ticks.quantum_s < 100
+
+
+@pytest.mark.parametrize("solver", ["maxflow", "networkx", "brute-force"])
+def test_costs_far_below_every_prefix_are_still_told_apart(solver: str) -> None:
+    """Every prefix costs 1e8 s: the first ticks are too coarse for the best placement."""
+    graph = graph_of([operator("a", ["x"], 1), operator("b", ["x"], 1)], ["a_out", "b_out"])
+    document: Any = costs_document(graph, 2, links=[{"uplink_bps": 1e18, "downlink_bps": 1e18}])
+    cheap = {"forward_s": 2e-11, "backward_s": 0}
+    dear = {"forward_s": 1e8, "backward_s": 0}
+    document["hosts"][0]["nodes"] = [{"name": "a", **dear}, {"name": "b", **cheap}]
+    document["hosts"][1]["nodes"] = [{"name": "a", **cheap}, {"name": "b", **dear}]
+    solution = solve(planner.problem(graph, check_costs(document, "test")), solver)
+    assert solution.placement.tolist() == [1, 0]
+    assert solution.value * solution.quantum_s == pytest.approx(4e-11 + 8 * 600_000 / 1e18)
 
 
 def test_free_problem_has_value_zero() -> None:
@@ -295,6 +309,17 @@ def test_an_answer_that_contradicts_the_evaluator_is_a_defect(
     with pytest.raises(SolverError) as caught:
         planner.plan(*make(), baselines=())
     assert (caught.value.code, caught.value.exit_code) == ("PLN502", 70)
+
+
+def test_a_placement_below_its_own_bound_is_a_defect() -> None:
+    instance = problem()
+    latest = np.ones(instance.n_operators, np.int64)
+    value = int(instance.total(instance.ticks.terms, latest))
+    words: Any = {"solver": "s", "solver_version": "1", "message": "", "started": 0.0}
+    assert bounded_solution(instance, latest, value, **words).is_proved
+    assert bounded_solution(instance, latest, value - 1, **words).status is Status.LIMIT
+    with pytest.raises(SolverError, match="nothing is below"):
+        bounded_solution(instance, latest, value + 1, **words)
 
 
 def test_a_network_that_or_tools_would_crash_on_is_refused() -> None:

@@ -11,8 +11,7 @@ from planner.units import format_seconds
 
 def show_comparison(graph: str, n_operators: int, rows: Sequence[Comparison]) -> None:
     """Print one row per solver and policy to stdout, exact ones first."""
-    table = make_table("solver", "round", "ratio", "solved in", "proof")
-    table.columns[-1].justify = "left"
+    table = make_table("solver", "round", "ratio", "solved in", "proof", words="proof")
     for row in sorted(rows, key=lambda r: (not r.is_exact, r.total_s is None, r.total_s or 0.0)):
         proof = cell("optimal") if row.is_proved else cell(row.message)
         table.add_row(

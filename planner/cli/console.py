@@ -127,17 +127,17 @@ def show(console: Console, *parts: object) -> None:
     write_out("\n".join(lines) + "\n")
 
 
-def make_table(*columns: str, left: int = 1) -> Table:
-    """A plain table: the first `left` columns aligned left, the others, numbers, right.
+def make_table(*columns: str, left: int = 1, words: str | None = None) -> Table:
+    """A plain table: names in the first `left` columns and in `words`, numbers in the others.
 
-    Numbers stay whole; where the terminal is narrow, names are folded.
+    Numbers stay whole; where the terminal is narrow, names and words go on in the next line.
     """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
-        if position < left:
-            table.add_column(column, overflow="fold")
+        if position < left or column == words:
+            table.add_column(column, overflow="fold", min_width=min(8, len(column)))
         else:
             table.add_column(column, justify="right", no_wrap=True)
     return table

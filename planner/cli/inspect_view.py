@@ -86,7 +86,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
     flops = sum(kind.flops for kind in by_type(graph).values())
     trainable = sum(p.elements for p in graph.parameters if p.trainable)
     total = sum(p.elements for p in graph.parameters)
-    overview = make_table("", "")
+    overview = make_table("", "", left=2)
     rows = [
         ("batch", str(graph.batch) if graph.batch is not None else "unknown"),
         ("operators", f"{len(graph.operators):,} ({_folded(graph, summary)})"),
@@ -98,7 +98,6 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         ("inputs", _sized(graph, graph.inputs)),
         ("outputs", _sized(graph, graph.outputs)),
     ]
-    overview.columns[1].justify = "left"
     for name, value in rows:
         overview.add_row(name, cell(value))
     overview.show_header = False
@@ -129,8 +128,9 @@ def _sized(graph: Graph, tensors: Iterable[int]) -> str:
     parts = []
     for index in tensors:
         tensor = graph.tensors[index]
-        shape = "x".join(map(str, tensor.shape)) if tensor.shape is not None else "?"
-        parts.append(f"{tensor.name} ({tensor.dtype or 'untyped'} {shape})")
+        shape = "x".join(map(str, tensor.shape)) if tensor.shape is not None else None
+        kind = f"{tensor.dtype} {shape or 'scalar'}" if tensor.dtype and shape is not None else None
+        parts.append(f"{tensor.name} ({kind or format_bytes(tensor.size_bytes)})")
     return ", ".join(parts) or "none"
 
 

@@ -114,12 +114,14 @@ def delay_table(plan: Plan) -> Table:
     """Every term of the delay, per iteration and per round, with its share of the round."""
     head, delay = plan.head, plan.head.delay
     is_training = head.mode == "training"
-    table = make_table("term", "iteration", "round", "share")
+    # In inference a round is one iteration: a second column would say the same.
+    table = make_table("term", *(["iteration", "round"] if is_training else ["time"]), "share")
 
     def add(name: str, seconds: float, times: int) -> None:
         share = f"{seconds * times / head.total_s:.1%}" if head.total_s else ""
         iteration = format_seconds(seconds) if name != "parameter exchange" else ""
-        table.add_row(cell(name), iteration, format_seconds(seconds * times), share)
+        columns = [iteration, format_seconds(seconds * times)][0 if is_training else 1 :]
+        table.add_row(cell(name), *columns, share)
 
     rounds = head.iterations_per_round
     for item in delay.forward_s:
@@ -134,14 +136,14 @@ def delay_table(plan: Plan) -> Table:
         add("tied parameters", delay.sync_s, rounds)
     if is_training:
         add("parameter exchange", delay.exchange_s, 1)
-    table.add_row("total", format_seconds(head.iteration_s), format_seconds(head.total_s), "")
+    totals = [head.iteration_s, head.total_s][0 if is_training else 1 :]
+    table.add_row("total", *map(format_seconds, totals), "")
     return table
 
 
 def baseline_table(plan: Plan) -> Table:
     """What simple policies take, and the ratio to the plan."""
-    table = make_table("policy", "round", "ratio", "remark")
-    table.columns[-1].justify = "left"
+    table = make_table("policy", "round", "ratio", "remark", words="remark")
     table.add_row("this plan", format_seconds(plan.total_s), "1.000", "")
     for entry in plan.baselines:
         if entry.total_s is None:
@@ -159,8 +161,8 @@ def verdict(plan: Plan) -> str:
     if proof.holds:
         return (
             f"Optimal: no placement takes less than {format_seconds(head.total_s)} per round.\n"
-            f"Proof: lower bound {proof.lower_bound} = value {proof.value}, in ticks of "
-            f"{proof.quantum_s:.3g} s\n({head.solver}, {head.solver_version})."
+            f"Proof: lower bound = value = {proof.value} ticks of {proof.quantum_s:.3g} s\n"
+            f"({head.solver}, {head.solver_version})."
         )
     return (
         f"Not proved: {head.solver} gives no lower bound ({proof.message}).\n"
