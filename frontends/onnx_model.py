@@ -76,7 +76,6 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     binding = bind_dimensions(model, options, where=where)
     outputs = [value.name for value in model.graph.output]
     weights = classify(initializers, nodes, outputs)
-    freeze(weights.parameters, options.frozen)
     constants = {}
     for name, item in weights.constants.items():
         value = tensor_value(item.proto) if item.proto is not None else None
@@ -89,6 +88,7 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
         add_runtime_shapes(model, nodes, known, opset=opset, where=where)
     check_consistency(nodes, known, binding, where=where)
     builder = build_draft(model, nodes, known, weights, opset=opset)
+    freeze(builder.parameters, options.frozen)
     draft = builder.draft
     draft.notes[:0] = [*notes, *binding.notes]
     separate = TieSeparator(tied=options.tied, untied=options.untied)

@@ -59,8 +59,8 @@ def read_nodes(
 ) -> tuple[list[Node], list[str]]:
     """The operators in a topological order that keeps the file's order wherever it is one.
 
-    What is wrong with them goes to `checker`: PLN112 names that are no text, PLN201 tensors with
-    two producers, and their tensors.
+    `graph` is put in that order as well. What is wrong with them goes to `checker`: PLN112 names
+    that are no text, PLN201 tensors with two producers, and their tensors.
 
     Returns:
         The nodes, every one with a name of its own, and notes about names that were changed.
@@ -83,7 +83,11 @@ def read_nodes(
     if checker.problems:
         return nodes, []
     notes = _name_all(nodes)
-    return _sorted(nodes, producer), notes
+    in_order = _sorted(nodes, producer)
+    if in_order is not nodes:  # onnx's inference goes through the file in its order
+        del graph.node[:]
+        graph.node.extend(node.proto for node in in_order)
+    return in_order, notes
 
 
 def _are_named_in_text(nodes: Sequence[Node]) -> bool:

@@ -113,11 +113,15 @@ def refine(
 
 
 def _declare(model: onnx.ModelProto) -> None:
-    """Make initializers constants to the inference: since IR 4 they need not be inputs as well."""
+    """Make initializers plain constants: no inputs (as before IR 4), not sparse."""
     model.ir_version = max(model.ir_version, 8)
     graph = model.graph
+    for sparse in graph.sparse_initializer:
+        dense = graph.initializer.add(name=sparse.values.name, data_type=sparse.values.data_type)
+        dense.dims.extend(sparse.dims)
+        dense.data_location = onnx.TensorProto.EXTERNAL
+    del graph.sparse_initializer[:]
     weights = {tensor.name for tensor in graph.initializer}
-    weights.update(sparse.values.name for sparse in graph.sparse_initializer)
     kept = [value for value in graph.input if value.name not in weights]
     if len(kept) < len(graph.input):
         del graph.input[:]

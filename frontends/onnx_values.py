@@ -26,7 +26,8 @@ def tensor_value(tensor: onnx.TensorProto) -> Array | None:
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.data_type not in DTYPES:
         return None
     shape = tuple(tensor.dims)
-    if any(d < 0 for d in shape) or count_elements(shape) > MAX_ELEMENTS:
+    # A dimension may be huge beside one of 0: numpy refuses that, or tries.
+    if any(not 0 <= d <= MAX_ELEMENTS for d in shape) or count_elements(shape) > MAX_ELEMENTS:
         return None
     try:
         return numpy_helper.to_array(tensor)

@@ -22,12 +22,21 @@ def validation_problems(
     seen: set[tuple[str, str]] = set()
     for detail in error.errors(include_url=False):
         pointer, value, parent = _locate(document, detail["loc"])
+        if _is_echo(detail, value):
+            continue
         text, hint = _words(detail, model, value, parent)
         if (pointer, text) not in seen:
             seen.add((pointer, text))
             place = f"{where}: {pointer}"
             problems.append(InputError(text, code=_code(detail), where=place, hint=hint))
     return problems
+
+
+def _is_echo(detail: ErrorDetails, value: JsonValue) -> bool:
+    """pydantic calls a list too short when it is long enough but has items that are wrong."""
+    if detail["type"] != "too_short" or not isinstance(value, list):
+        return False
+    return len(value) >= int(detail.get("ctx", {}).get("min_length", 0))
 
 
 def _locate(document: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, JsonValue, JsonValue]:
@@ -81,6 +90,7 @@ _EXPECTED = {
     "tuple_type": "a list",
     "string_type": "a string",
     "string_too_short": "a string that is not empty",
+    "string_unicode": "a string of whole characters",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -89,7 +99,7 @@ _EXPECTED = {
     "greater_than_equal": "a number ≥ {ge}",
     "less_than": "a number < {lt}",
     "less_than_equal": "a number ≤ {le}",
-    "too_short": "at least {min_length}",
+    "too_short": "{min_length} or more",
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from planner.documents import (
     WHOLE,
@@ -157,7 +157,7 @@ class InputEntry(StrictModel):
 class Costs(StrictModel):
     """A costs file: what hosts, links and rules a plan is made for.
 
-    `planner.read_costs` makes one from a file, `Costs.model_validate` from a dict.
+    `planner.read_costs` makes one from a file, `check_costs` from a parsed document.
     """
 
     kind: Literal["costs"]
@@ -169,6 +169,13 @@ class Costs(StrictModel):
     pins: Items[PinEntry] = ()
     together: Items[Items[Name]] = ()
     forbid_crossing: Items[Name] = ()
+
+    _where: str = PrivateAttr(default="costs")
+
+    @property
+    def where(self) -> str:
+        """What errors call the document: the file's path, if it has one."""
+        return self._where
 
     @property
     def digest(self) -> str:
@@ -202,6 +209,7 @@ def check_costs(document: JsonValue, where: str) -> Costs:
     """
     check_kind(document, "costs", where)
     costs = validate(Costs, document, where)
+    costs._where = where
     cross_check(costs, where)
     return costs
 

@@ -15,7 +15,7 @@ An error that is not a `PlannerError` is a defect of the planner itself.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 MAX_LISTED = 20
@@ -29,7 +29,8 @@ class PlannerError(Exception):
         message: What is, then what was expected; lower case, no full stop, literals in backticks.
         code: A key of `planner.error_codes.CATALOGUE`, for instance `PLN101`.
         where: The file and JSON pointer, the operator, or the flag.
-        hint: A command or an edit that is likely to help; left out where none is.
+        hint: A command or an edit that is likely to help; left out where none is. A function
+            makes it only if it is shown: a search for similar names in a large graph takes a while.
         exit_code: What the command line exits with; the family's default if not given.
     """
 
@@ -41,15 +42,22 @@ class PlannerError(Exception):
         *,
         code: str,
         where: str | None = None,
-        hint: str | None = None,
+        hint: str | Callable[[], str] | None = None,
         exit_code: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.where = where
-        self.hint = hint
+        self._hint = hint
         self.exit_code = self.default_exit_code if exit_code is None else exit_code
+
+    @property
+    def hint(self) -> str | None:
+        """A command or an edit that is likely to help."""
+        if callable(self._hint):
+            self._hint = self._hint()
+        return self._hint
 
     @property
     def problems(self) -> tuple[PlannerError, ...]:

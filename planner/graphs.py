@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,8 @@ MAX_BYTES = 2**53
 """Sizes above this are refused: they are not exact as float64, and no model has them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
+# Named tuples, not dataclasses: a large model has hundreds of thousands, and they are made faster.
+class Tensor(NamedTuple):
     """An activation: what one operator (or the input) produces and others consume.
 
     `shape` is as exported; `size_bytes` already includes the graph's `batch_scale`. A `dtype` of
@@ -42,23 +43,22 @@ class Tensor:
 
     name: str
     size_bytes: int
-    dtype: str | None = None
-    shape: Shape | None = None
-    producer: int = GRAPH_INPUT
-    consumers: tuple[int, ...] = ()
-    requires_grad: bool | None = None
+    dtype: str | None
+    shape: Shape | None
+    producer: int
+    consumers: tuple[int, ...]
+    requires_grad: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A weight, or a buffer (not `trainable`). `readers` are operator indices, ascending."""
 
     name: str
     size_bytes: int
-    trainable: bool = True
-    dtype: str | None = None
-    shape: Shape | None = None
-    readers: tuple[int, ...] = ()
+    trainable: bool
+    dtype: str | None
+    shape: Shape | None
+    readers: tuple[int, ...]
 
     @property
     def elements(self) -> int:
@@ -68,8 +68,7 @@ class Parameter:
         return self.size_bytes * 8 // (BITS[self.dtype] if self.dtype else ASSUMED_BITS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
+class Operator(NamedTuple):
     """One computation.
 
     `inputs`, `outputs` and `parameters` are indices into the graph's tuples, without repetition;
@@ -80,13 +79,13 @@ class Operator:
 
     name: str
     op: str
-    domain: str = ""
-    inputs: tuple[int, ...] = ()
-    outputs: tuple[int, ...] = ()
-    parameters: tuple[int, ...] = ()
-    operand_shapes: tuple[Shape | None, ...] = ()
-    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
-    forward_flops: float | None = None
+    domain: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    parameters: tuple[int, ...]
+    operand_shapes: tuple[Shape | None, ...]
+    attributes: Mapping[str, AttributeValue]
+    forward_flops: float | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,7 +180,7 @@ class Graph:
             raise ValueError(f"cannot re-batch from {self.batch} to {batch}")
         ratio = Fraction(batch, self.batch)
         tensors = tuple(
-            replace(tensor, size_bytes=_scaled(tensor.size_bytes, ratio)) for tensor in self.tensors
+            tensor._replace(size_bytes=_scaled(tensor.size_bytes, ratio)) for tensor in self.tensors
         )
         return replace(self, tensors=tensors, batch=batch, batch_scale=self.batch_scale * ratio)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, OperandKind
+from planner.drafts import Draft, OperandKind
 from planner.graphs import GRAPH_INPUT, Graph, Operator, Parameter, Tensor
 
 
@@ -39,12 +39,36 @@ def index_draft(draft: Draft, digest: str) -> Graph:
                     parameters.append(parameter)
                     readers[parameter].append(index)
         outputs = tuple([tensor_index[output.name] for output in operator.outputs])
-        operators.append(_operator(operator, tuple(inputs), tuple(parameters), outputs))
+        operators.append(
+            Operator(
+                operator.name,
+                operator.op,
+                operator.domain,
+                tuple(inputs),
+                outputs,
+                tuple(parameters),
+                tuple([shape for _, _, shape in operator.operands]),
+                operator.attributes,
+                operator.forward_flops,
+            )
+        )
     graph = Graph(
         name=draft.name,
         operators=tuple(operators),
-        tensors=tuple(map(_tensor, specs, producers, consumers)),
-        parameters=tuple(map(_parameter, draft.parameters, readers)),
+        tensors=tuple(
+            [
+                Tensor(
+                    s.name, s.size_bytes, s.dtype, s.shape, made_by, tuple(read_by), s.requires_grad
+                )
+                for s, made_by, read_by in zip(specs, producers, consumers, strict=True)
+            ]
+        ),
+        parameters=tuple(
+            [
+                Parameter(s.name, s.size_bytes, s.trainable, s.dtype, s.shape, tuple(read_by))
+                for s, read_by in zip(draft.parameters, readers, strict=True)
+            ]
+        ),
         inputs=tuple(range(len(draft.inputs))),
         outputs=tuple([tensor_index[name] for name in draft.outputs]),
         folded=draft.folded,
@@ -54,48 +78,6 @@ def index_draft(draft: Draft, digest: str) -> Graph:
         digest=digest,
     )
     return replace(graph, batch=_leading_dimension(graph))
-
-
-def _operator(
-    spec: DraftOperator,
-    inputs: tuple[int, ...],
-    parameters: tuple[int, ...],
-    outputs: tuple[int, ...],
-) -> Operator:
-    return Operator(
-        name=spec.name,
-        op=spec.op,
-        domain=spec.domain,
-        inputs=inputs,
-        outputs=outputs,
-        parameters=parameters,
-        operand_shapes=tuple([shape for _, _, shape in spec.operands]),
-        attributes=spec.attributes,
-        forward_flops=spec.forward_flops,
-    )
-
-
-def _tensor(spec: DraftTensor, producer: int, consumers: list[int]) -> Tensor:
-    return Tensor(
-        name=spec.name,
-        size_bytes=spec.size_bytes,
-        dtype=spec.dtype,
-        shape=spec.shape,
-        producer=producer,
-        consumers=tuple(consumers),
-        requires_grad=spec.requires_grad,
-    )
-
-
-def _parameter(spec: DraftParameter, readers: list[int]) -> Parameter:
-    return Parameter(
-        name=spec.name,
-        size_bytes=spec.size_bytes,
-        trainable=spec.trainable,
-        dtype=spec.dtype,
-        shape=spec.shape,
-        readers=tuple(readers),
-    )
 
 
 def _leading_dimension(graph: Graph) -> int | None:

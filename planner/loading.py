@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from planner.documents import check_regular, unreadable
-from planner.errors import InputError, PlannerError, raise_all
+from planner.errors import InputError, PlannerError, PluginError, raise_all
 from planner.frontend_api import Frontend, LoadOptions
 from planner.graphs import Graph
 from planner.registry import FRONTENDS
@@ -95,20 +95,29 @@ def _head(data: bytes | Path) -> bytes:
 def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
     """The frontend for a suffix; for an unknown one or for bytes, one that knows the content."""
     suffix = data.suffix.lower() if isinstance(data, Path) else ""
-    fallback: list[Frontend] = []
+    suffixes: list[str] = []
+    recognised: str | None = None
+    broken: PluginError | None = None
     for name in FRONTENDS.names():
-        found = FRONTENDS.peek(name)
+        try:
+            found = FRONTENDS.peek(name)
+        except PluginError as error:
+            # Another one may read the file: a broken plug-in must not keep it from that.
+            broken = broken or error
+            continue
         if suffix in found.suffixes:
             return FRONTENDS.get(name)
-        if found.recognizes(head):
-            fallback.append(FRONTENDS.get(name))
-    if fallback:
-        return fallback[0]
-    known = ", ".join(f"`{s}`" for name in FRONTENDS.names() for s in FRONTENDS.peek(name).suffixes)
+        suffixes += found.suffixes
+        if recognised is None and found.recognizes(head):
+            recognised = name
+    if recognised is not None:
+        return FRONTENDS.get(recognised)
+    if broken is not None:
+        raise broken
     named = f"its suffix is `{suffix}` and " if suffix else ""
     raise InputError(
         f"no frontend reads this: {named}its content is not recognised",
         code="PLN118",
         where=where,
-        hint=f"suffixes that are read: {known}",
+        hint=f"suffixes that are read: {', '.join(f'`{suffix}`' for suffix in suffixes)}",
     )

@@ -32,7 +32,7 @@ def scenario_of(graph: Graph, costs: Costs) -> Scenario:
             PlanError(
                 f"the graph is at batch {graph.batch}, the costs are for {entry.batch_size}",
                 code="PLN310",
-                where="workload.batch_size",
+                where=f"{costs.where}: $.workload.batch_size",
                 hint=f"load the graph with `batch={entry.batch_size}` (`--batch`)",
             )
         )
@@ -68,7 +68,7 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
     def operator(name: str, where: str) -> int:
         index = graph.operator_index.get(name, -1)
         if index < 0:
-            problems.append(_unknown_operator(graph, name, where))
+            problems.append(_unknown_operator(graph, name, f"{costs.where}: {where}"))
         return index
 
     def tensor(name: str, where: str) -> int:
@@ -76,7 +76,8 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
         if index < 0:
             hint = name_hint(name, graph.tensor_index, "tensors")
             text = f"the graph has no tensor `{name}`"
-            problems.append(PlanError(text, code="PLN303", where=where, hint=hint))
+            place = f"{costs.where}: {where}"
+            problems.append(PlanError(text, code="PLN303", where=place, hint=hint))
         return index
 
     pins = tuple(
@@ -97,7 +98,11 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
             text = f"`{entry.name}` is no graph input"
             inputs = [graph.tensors[t].name for t in graph.inputs]
             hint = name_hint(entry.name, inputs, "graph inputs")
-            problems.append(PlanError(text, code="PLN303", where=f"$.inputs[{i}].name", hint=hint))
+            problems.append(
+                PlanError(
+                    text, code="PLN303", where=f"{costs.where}: $.inputs[{i}].name", hint=hint
+                )
+            )
         placed.append((index, hosts.index(entry.host)))
     return Rules(pins=pins, together=together, forbidden=forbidden, input_hosts=tuple(placed))
 
@@ -133,7 +138,7 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
     for position, host in enumerate(costs.hosts):
         context = CostContext(
             host=host.name,
-            where=f"$.hosts[{position}]",
+            where=f"{costs.where}: $.hosts[{position}]",
             is_training=workload.is_training,
             needs_gradient=gradient,
         )

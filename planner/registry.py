@@ -71,10 +71,7 @@ class Registry(Generic[P]):
 
     def origin(self, name: str) -> str:
         """The distribution that provides `name`, and its version."""
-        point = self._providers[name][-1]
-        if point.dist is None:
-            return f"{OWN_DISTRIBUTION} (built in)"
-        return f"{point.dist.name} {point.dist.version}"
+        return " and ".join(_distribution(point) for point in self._providers[name])
 
     def missing(self, name: str) -> list[str]:
         """Modules that `name` needs and that are not installed; nothing heavy is imported."""
@@ -118,7 +115,7 @@ class Registry(Generic[P]):
             return self._loaded[name]
         point, *others = self._providers[name]
         if others:
-            both = " and ".join(f"`{p.value}`" for p in (point, *others))
+            both = " and ".join(f"{_distribution(p)} (`{p.value}`)" for p in (point, *others))
             raise PluginError(
                 f"{self.what} `{name}` is provided twice: by {both}",
                 code="PLN311",
@@ -140,6 +137,10 @@ class Registry(Generic[P]):
         """Name and plug-in of all that load."""
         for name in self.names():
             yield name, self.peek(name)
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else OWN_DISTRIBUTION
 
 
 FRONTENDS: Registry[Frontend] = Registry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from planner.errors import InputError, nearest
+from planner.errors import InputError, nearest, shorten
 
 _DECIMAL = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -41,7 +41,7 @@ def parse_quantity(text: str, units: dict[str, float], where: str, example: str)
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise InputError(
-            f"`{text}` is no quantity, expected a number with a unit",
+            f"`{shorten(text, 60)}` is no quantity, expected a number with a unit",
             code="PLN119",
             where=where,
             hint=f"for example `{example}`",
@@ -49,7 +49,12 @@ def parse_quantity(text: str, units: dict[str, float], where: str, example: str)
     number, unit = float(match[1]), match[2]
     if unit and unit not in units:
         hint = _unit_hint(match[1], unit, units, example)
-        raise InputError(f"`{unit}` in `{text}` is no unit", code="PLN119", where=where, hint=hint)
+        raise InputError(
+            f"`{shorten(unit, 60)}` in `{shorten(text, 60)}` is no unit",
+            code="PLN119",
+            where=where,
+            hint=hint,
+        )
     value = number * (units[unit] if unit else 1.0)
     if not math.isfinite(value):
         raise InputError(f"`{text}` is not finite", code="PLN119", where=where)

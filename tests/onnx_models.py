@@ -227,7 +227,7 @@ def function_calls() -> bytes:
 def quantised() -> bytes:
     """QDQ weights (int8, with int32 bias) and a QLinearConv."""
     node = helper.make_node
-    i8, u8 = TensorProto.INT8, TensorProto.UINT8
+    i8 = TensorProto.INT8
     return model(
         [
             node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], name="dq_w", axis=0),

@@ -260,6 +260,14 @@ def test_a_policy_without_an_answer_makes_no_plan() -> None:
     assert rows["device-only"].is_feasible
 
 
+def test_a_policy_far_above_the_bound_is_planned_at_its_true_delay() -> None:
+    graph, costs = make(links=[{"uplink_bps": 1e3, "downlink_bps": 16e6}])
+    plan = planner.plan(graph, costs, "server-only")
+    assert not plan.certificate.holds
+    assert plan.total_s == planner.evaluate(graph, costs, plan.placement).total_s
+    assert plan.delay.uplink_s == pytest.approx(8 * 600_000 / 1e3)
+
+
 def test_a_solver_that_cannot_honour_the_problem_is_refused_before_it_starts() -> None:
     with pytest.raises(PlanError) as caught:
         solve(problem(n_hosts=3), "dads")

@@ -8,6 +8,14 @@ from importlib import import_module
 
 import click
 
+from planner.cli.console import (
+    abandon_stdout,
+    prepare_streams,
+    say,
+    show_error,
+    stdout_error,
+    write_out,
+)
 from planner.errors import InputError, PlannerError, name_hint
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -65,7 +73,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     if value and not ctx.resilient_parsing:
         from planner.planning import tool_version
 
-        click.echo(f"planner {tool_version()}")
+        write_out(f"planner {tool_version()}\n")
         ctx.exit()
 
 
@@ -100,39 +108,40 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except (PlannerError, click.ClickException) as error:
-        from planner.cli.console import show_error
-        from planner.cli.usage import in_our_words
-
-        known = error if isinstance(error, PlannerError) else in_our_words(error)
-        show_error(known, verbose=verbose)
-        return known.exit_code
+        return _fail(error, verbose=verbose)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        say("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`planner … | head`): nobody is left to tell.
-        from planner.cli.console import abandon_stdout
-
         abandon_stdout()
         return 0
     except MemoryError:
-        click.echo("error: not enough memory for this input", err=True)
+        say("error: not enough memory for this input")
         return EXIT_DEFECT
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            return _fail(stdout_error(error), verbose=verbose)  # click writes its help by itself
         if verbose:
             raise
-        click.echo(
+        say(
             f"error: a defect of the planner: {type(error).__name__}: {error}\n\n"
-            "hint: run it again as `planner -v …` for the traceback, and report it",
-            err=True,
+            "hint: run it again as `planner -v …` for the traceback, and report it"
         )
         return EXIT_DEFECT
 
 
+def _fail(error: PlannerError | click.ClickException, *, verbose: bool) -> int:
+    if isinstance(error, click.ClickException):
+        from planner.cli.usage import in_our_words
+
+        error = in_our_words(error)
+    show_error(error, verbose=verbose)
+    return error.exit_code
+
+
 def _run(arguments: list[str]) -> int:
     """What click's own `main` does, less its handling of errors: a broken pipe is no failure."""
-    from planner.cli.console import prepare_streams
-
     prepare_streams()
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:

@@ -8,9 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Literal
 
 from planner.errors import MAX_LISTED, InputError, PlannerError
 
@@ -85,16 +83,23 @@ def write_out(text: str) -> None:
         InputError: If stdout takes no more, for instance because a disk is full.
         BrokenPipeError: If its reader went away.
     """
+    if sys.stdout is None:  # closed by whoever started us: `planner … >&-`
+        return
     try:
-        click.echo(text, nl=False)
+        # Not click.echo, which takes ASCII for a mistake and writes UTF-8 to such a terminal.
+        sys.stdout.write(text)
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        abandon_stdout()
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"cannot be written: {reason}", code="PLN121", where="standard output"
-        ) from error
+        raise stdout_error(error) from error
+
+
+def stdout_error(error: OSError) -> InputError:
+    """The error for a stdout that takes no more."""
+    abandon_stdout()
+    reason = error.strerror or str(error)
+    return InputError(f"cannot be written: {reason}", code="PLN121", where="standard output")
 
 
 def write_json(document: dict[str, JsonValue]) -> None:
@@ -112,7 +117,8 @@ def result_console() -> Console:
     """Where tables are drawn: as wide as the terminal (or COLUMNS), else as wide as they are."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    colors: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(highlight=False, markup=False, emoji=False, color_system=colors)
     if console.is_terminal or os.environ.get("COLUMNS"):
         return console
     return Console(highlight=False, markup=False, emoji=False, width=UNLIMITED)
@@ -150,7 +156,9 @@ def print_section(console: Console, title: str, body: object) -> None:
 
 def say(text: str) -> None:
     """One line to the person, on stderr."""
-    click.echo(printable(text), err=True)
+    if sys.stderr is not None:
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
 
 
 def tell(warnings: Sequence[str], notes: Sequence[str]) -> None:

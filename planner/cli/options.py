@@ -28,7 +28,7 @@ _MODEL_OPTIONS = (
 )  # fmt: skip
 
 _SCENARIO_OPTIONS = (
-    click.option("--costs", "costs_path", type=click.Path(path_type=Path), metavar="FILE",
+    click.option("--costs", "costs_path", type=Path, metavar="FILE",
                  help="Costs file (costs.v1)."),
     click.option("--device", metavar="PRESET", help="Hardware of the first host."),
     click.option("--server", metavar="PRESET", help="Hardware of the last host."),
@@ -150,7 +150,7 @@ def load_graph(path: str, options: ModelOptions, batch: int | None = None) -> Gr
 
 
 def _dims(pairs: tuple[str, ...]) -> dict[str, int]:
-    from planner.errors import InputError, PlannerError, raise_all
+    from planner.errors import InputError, PlannerError, raise_all, shorten
 
     result: dict[str, int] = {}
     problems: list[PlannerError] = []
@@ -158,7 +158,7 @@ def _dims(pairs: tuple[str, ...]) -> dict[str, int]:
         name, _, number = pair.rpartition("=")
         is_number = number.isascii() and number.isdigit() and len(number) <= 10
         if not name or not is_number or not 1 <= int(number) <= 2**31:
-            text = f"`{pair}` is no dimension, expected `NAME=N` with N from 1 to 2^31"
+            text = f"`{shorten(pair)}` is no dimension, expected `NAME=N` with N from 1 to 2^31"
             hint = "for example `--dim seq=128`"
             problems.append(InputError(text, code="PLN119", where="--dim", hint=hint))
         elif result.get(name, int(number)) != int(number):

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import click
 from pydantic import BaseModel
 
 from planner.cli.console import say
@@ -77,8 +78,13 @@ def _require_flags(options: ScenarioOptions, model: str) -> None:
             f"{all_of_them}",
             code="PLN122",
             where="--costs",
-            hint=f"planner plan {shlex.quote(model)} {command}",
+            hint=f"{_command()} {shlex.quote(model)} {command}",
         )
+
+
+def _command() -> str:
+    context = click.get_current_context(silent=True)
+    return context.command_path if context is not None else "planner plan"
 
 
 def _preset(name: str, hardware: str | None) -> dict[str, JsonValue]:

@@ -23,7 +23,7 @@ from planner.cli.options import (
 @click.option("--solver", default="auto", show_default=True, metavar="NAME", help="Who solves it.")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="For people or for programs.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("-o", "--output", type=Path, metavar="FILE",
               help="Save the plan (plan.v1).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--all", "show_all", is_flag=True, help="List every operator and tensor.")

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from planner.errors import InputError, nearest
+from planner.errors import InputError, nearest, shorten
 
 
 def in_our_words(error: click.ClickException) -> InputError:
@@ -21,7 +21,7 @@ def in_our_words(error: click.ClickException) -> InputError:
             return _no_such_option(error, context, command)
         case click.MissingParameter():
             name = _flag(error, context)
-            text = f"{error.param_type_name} `{name}` is missing"
+            text = f"`{name}` is missing"
             usage = f"{command} {name} …"
             return InputError(text, code="PLN124", where=command, hint=_help(command, usage))
         case click.BadParameter():
@@ -60,5 +60,7 @@ def _help(command: str, usage: str | None) -> str:
 
 def _plain(message: str) -> str:
     """click's quotes as backticks, its capital and full stop left out."""
-    text = re.sub(r"'([^']*)'", r"`\1`", message.rstrip("."))
+    text = re.sub(r"'([^']*)'", lambda match: f"`{shorten(match[1], 60)}`", message.rstrip("."))
+    text = text.replace("not a valid integer range", "no whole number")
+    text = re.sub(r"is not in the range x>=(\d+)$", r"is out of range, expected ≥ \1", text)
     return f"{text[:1].lower()}{text[1:]}"
