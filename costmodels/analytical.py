@@ -23,7 +23,7 @@ from planner.costs import CostContext, FloatArray, HostCosts
 from planner.errors import MAX_LISTED, PluginError
 from planner.flop_rules import UNKNOWN, Gradient, OperationRule, Traffic
 from planner.graphs import BoolArray, Graph, IntArray
-from planner.operations import forward_flops, lacks_shapes, rule_of
+from planner.operations import lacks_shapes, rule_of
 
 _GRADIENTS = tuple(Gradient)
 _TRAFFICS = tuple(Traffic)
@@ -143,7 +143,7 @@ def _work(graph: Graph, roofline: Roofline) -> Work:
     trainable = np.array([p.trainable for p in graph.parameters], np.bool_)
     return Work(
         rules=rules,
-        flops=np.array([forward_flops(graph, operator) for operator in operators], np.float64),
+        flops=graph.forward_flops,
         peaks=np.array(peaks, np.float64),
         input_bytes=_gathered(graph.consumers, graph.tensor_bytes.astype(np.float64), count),
         parameter_bytes=_gathered(graph.readers, parameter_bytes, count),

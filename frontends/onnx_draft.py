@@ -20,7 +20,7 @@ from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_parameters import Parameters
-from planner.frontends.onnx_shapes import Knowledge, TensorType
+from planner.frontends.onnx_types import Knowledge, TensorType
 from planner.frontends.onnx_values import (
     computed_name,
     constant_node_name,
@@ -50,11 +50,16 @@ class Builder:
 
 
 def build_draft(
-    model: onnx.ModelProto, nodes: list[Node], known: Knowledge, weights: Parameters, *, opset: int
+    graph: onnx.GraphProto,
+    nodes: list[Node],
+    known: Knowledge,
+    weights: Parameters,
+    *,
+    opset: int,
+    where: str,
 ) -> Builder:
     """Everything the file says, by name; what constants and static shapes determine is folded."""
-    graph = model.graph
-    draft = Draft(name=graph.name, inputs=[], outputs=[], parameters=[], operators=[])
+    draft = Draft(name=graph.name or where, inputs=[], outputs=[], parameters=[], operators=[])
     builder = Builder(draft=draft, known=known, parameters=weights.parameters, opset=opset)
     _collect_operands(builder, weights)
     for value in graph.input:

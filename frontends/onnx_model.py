@@ -87,7 +87,7 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
 
         add_runtime_shapes(model, nodes, known, opset=opset, where=where)
     check_consistency(nodes, known, binding, where=where)
-    builder = build_draft(model, nodes, known, weights, opset=opset)
+    builder = build_draft(model.graph, nodes, known, weights, opset=opset, where=where)
     freeze(builder.parameters, options.frozen)
     draft = builder.draft
     draft.notes[:0] = [*notes, *binding.notes]

@@ -18,8 +18,9 @@ from planner.errors import GraphError, PlannerError, PluginError
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_evaluation import Evaluator
 from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_shapes import Knowledge, TensorType, has_unknown, refine, run_inference
+from planner.frontends.onnx_shapes import declare_types, refine, run_inference
 from planner.frontends.onnx_tensors import graph_tensors
+from planner.frontends.onnx_types import Knowledge, has_unknown
 
 _WEIGHTS = "weights.bin"
 
@@ -58,25 +59,12 @@ def add_runtime_shapes(
     with tempfile.TemporaryDirectory(prefix="planner-shapes-") as folder:
         optimised = _optimised(model, Path(folder), where)
     found = run_inference(optimised, where)
-    del model.graph.value_info[:]
-    for name, kind in found.items():
-        before = known.types.get(name)
-        if kind.shape is not None and (before is None or before.shape is None):
-            _append_value_info(model, name, kind)
-            known.types[name] = kind
-    for name, kind in run_inference(model, where).items():
-        if kind.shape is not None:
-            known.types[name] = kind
+    new = {name: kind for name, kind in found.items() if kind.shape is not None and kind.dtype}
+    new = {name: kind for name, kind in new.items() if known.shape(name) is None}
+    known.merge(new)
+    declare_types(model, new)
+    known.merge(run_inference(model, where))
     refine(model, nodes, known, Evaluator(opset), where=where)
-
-
-def _append_value_info(model: onnx.ModelProto, name: str, kind: TensorType) -> None:
-    info = onnx.helper.make_tensor_value_info(name, kind.dtype, kind.shape)
-    for output in model.graph.output:
-        if output.name == name:
-            output.CopyFrom(info)
-            return
-    model.graph.value_info.append(info)
 
 
 def _optimised(model: onnx.ModelProto, folder: Path, where: str) -> onnx.ModelProto:

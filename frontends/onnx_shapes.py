@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnx.shape_inference
-from google.protobuf.message import DecodeError
 
 from planner.dtypes import count_elements
 from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dims import Binding
 from planner.frontends.onnx_evaluation import Evaluator, shape_value
+from planner.frontends.onnx_node_shapes import MAX_SHOWN, REFUSALS, NodeInference
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_parameters import Initializer
-from planner.frontends.onnx_values import Array, array_name, constant_value
-from planner.graphs import MAX_BYTES, Shape
+from planner.frontends.onnx_types import Knowledge, TensorType, has_unknown, read_type
+from planner.frontends.onnx_values import Array, constant_value
 
 _MAX_ROUNDS = 16
-_MAX_INLINE = 1024
-"""Computed values up to this many elements are shown to the inference: shapes are that short."""
-
-
-class TensorType(NamedTuple):
-    """Element type as ONNX numbers it (0: unknown), static shape (None: unknown), other kind."""
-
-    dtype: int
-    shape: Shape | None
-    kind: str = "tensor"
-
-
-@dataclass(slots=True, kw_only=True)
-class Knowledge:
-    """What is known about the tensors of a graph, by name.
-
-    `values` are small arrays that do not depend on the inputs' values, `names` what `array_name`
-    calls them; `evaluated` are the operators whose outputs are all among them.
-    """
-
-    types: dict[str, TensorType] = field(default_factory=dict)
-    values: dict[str, Array] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    evaluated: set[str] = field(default_factory=set)
-
-    def add(self, name: str, array: Array) -> None:
-        """Take note of the value of a tensor."""
-        self.values[name] = array
-        self.names[name] = array_name(array)
-
-    def shape(self, name: str) -> Shape | None:
-        """The static shape of a tensor, if known."""
-        value = self.values.get(name)
-        if value is not None:
-            return tuple(value.shape)
-        found = self.types.get(name)
-        return found.shape if found else None
 
 
 def infer(
@@ -94,8 +55,9 @@ def infer(
     _declare(model)
     known.types = _declared_types(model, initializers)
     evaluator = Evaluator(opset)
-    _substitute(model, _evaluate(nodes, known, evaluator))
-    known.types.update(run_inference(model, where))
+    computed, _ = _walk(nodes, known, evaluator, None)
+    _substitute(model, computed)
+    known.merge(run_inference(model, where))
     refine(model, nodes, known, evaluator, where=where)
     return known
 
@@ -105,11 +67,13 @@ def refine(
 ) -> None:
     """Evaluate with the shapes that are known and infer again, until nothing changes."""
     for _ in range(_MAX_ROUNDS):
-        computed = _evaluate(nodes, known, evaluator)
-        if not computed or not has_unknown(nodes, known):
+        one_by_one = NodeInference(model) if has_unknown(nodes, known) else None
+        computed, inferred = _walk(nodes, known, evaluator, one_by_one)
+        if not (computed or inferred) or not has_unknown(nodes, known):
             break
         _substitute(model, computed)
-        known.types.update(run_inference(model, where))
+        declare_types(model, inferred)
+        known.merge(run_inference(model, where))
 
 
 def _declare(model: onnx.ModelProto) -> None:
@@ -138,32 +102,15 @@ def _declared_types(
     return types
 
 
-def read_type(proto: onnx.TypeProto, cache: dict[bytes, TensorType]) -> TensorType:
-    """A type as a plain tuple; equal types, which are most of them, are read once."""
-    key = proto.SerializeToString()
-    found = cache.get(key)
-    if found is None:
-        found = cache[key] = _read_type(proto)
-    return found
-
-
-def _read_type(proto: onnx.TypeProto) -> TensorType:
-    kind = proto.WhichOneof("value")
-    if kind not in (None, "tensor_type"):
-        return TensorType(0, None, kind.removesuffix("_type").replace("_", " "))
-    tensor = proto.tensor_type
-    if not tensor.HasField("shape"):
-        return TensorType(tensor.elem_type, None)
-    dims = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
-    is_static = all(d >= 0 for d in dims) and count_elements(dims) <= MAX_BYTES
-    return TensorType(tensor.elem_type, dims if is_static else None)
-
-
 def run_inference(model: onnx.ModelProto, where: str) -> dict[str, TensorType]:
-    """One run of ONNX's own shape inference."""
+    """One run of ONNX's own shape inference.
+
+    Without its propagation of data: that makes an entry for each element of any vector that it
+    meets, a billion if thirty bytes of a file say so. `refine` does the same, within limits.
+    """
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, DecodeError) as error:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except REFUSALS as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise GraphError(
             f"shape inference gave up: {reason}",
@@ -179,47 +126,53 @@ def run_inference(model: onnx.ModelProto, where: str) -> dict[str, TensorType]:
     return types
 
 
-def _evaluate(nodes: list[Node], known: Knowledge, evaluator: Evaluator) -> dict[str, Array]:
-    """One pass over the operators; returns what was not known before."""
+def _walk(
+    nodes: list[Node], known: Knowledge, evaluator: Evaluator, one_by_one: NodeInference | None
+) -> tuple[dict[str, Array], dict[str, TensorType]]:
+    """Go through the operators once; returns the values and types that were not known before."""
     computed: dict[str, Array] = {}
-    results: tuple[Array, ...] | None
-    values, names = known.values, known.names
+    inferred: dict[str, TensorType] = {}
+    values = known.values
     for node in nodes:
         inputs = node.inputs
-        # Most operators read an activation first: they are done with here.
-        if not inputs or (inputs[0] not in values and node.op not in ("Shape", "Size")):
-            continue
-        if node.name in known.evaluated or not node.outputs:
-            continue
-        if node.op in ("Shape", "Size") and not node.domain and len(inputs) == 1:
-            size = shape_value(node, known.shape(inputs[0]))
-            results = None if size is None else (size,)
-        elif all(name in values or not name for name in inputs):
-            results = evaluator.evaluate(
-                node,
-                [values.get(name) for name in inputs],
-                [names.get(name, "") for name in inputs],
-            )
+        results = None
+        # Most operators read an activation first: nothing to evaluate there.
+        if inputs and (inputs[0] in values or node.op in ("Shape", "Size")):
+            if node.name in known.evaluated:
+                continue
+            results = _evaluated(node, known, evaluator)
+        if results is not None:
+            known.evaluated.add(node.name)
+            for name, array in zip(node.outputs, results, strict=True):
+                known.add(name, array)
+                computed[name] = array
+        elif one_by_one is not None and known.lacks(node):
+            inferred.update(one_by_one.complete(node, known))
+    return computed, inferred
+
+
+def _evaluated(node: Node, known: Knowledge, evaluator: Evaluator) -> tuple[Array, ...] | None:
+    values, names, inputs = known.values, known.names, node.inputs
+    if not node.outputs:
+        return None
+    if node.op in ("Shape", "Size") and not node.domain and len(inputs) == 1:
+        size = shape_value(node, known.shape(inputs[0]))
+        return None if size is None else (size,)
+    if not all(name in values or not name for name in inputs):
+        return None
+    arrays = [values.get(name) for name in inputs]
+    return evaluator.evaluate(node, arrays, [names.get(name, "") for name in inputs])
+
+
+def declare_types(model: onnx.ModelProto, types: Mapping[str, TensorType]) -> None:
+    """Tell the next inference of the whole model what is known."""
+    outputs = {value.name: value for value in model.graph.output}
+    for name, kind in types.items():
+        info = onnx.helper.make_tensor_value_info(name, kind.dtype, kind.shape)
+        if name in outputs:
+            outputs[name].CopyFrom(info)
         else:
-            continue
-        if results is None:
-            continue
-        known.evaluated.add(node.name)
-        for name, array in zip(node.outputs, results, strict=True):
-            known.add(name, array)
-            computed[name] = array
-    return computed
-
-
-def has_unknown(nodes: Iterable[Node], known: Knowledge) -> bool:
-    """Whether any operator has an output of unknown shape."""
-    types, values = known.types, known.values
-    for node in nodes:
-        for name in node.outputs:
-            found = types.get(name)
-            if (found is None or found.shape is None) and name not in values:
-                return True
-    return False
+            model.graph.value_info.append(info)
 
 
 def _substitute(model: onnx.ModelProto, computed: Mapping[str, Array]) -> None:
@@ -250,7 +203,7 @@ def _captured(nodes: Iterable[onnx.NodeProto]) -> Iterable[str]:
 
 def _as_initializer(name: str, array: Array) -> onnx.TensorProto:
     code = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-    if array.size <= _MAX_INLINE:
+    if array.size <= MAX_SHOWN:
         return onnx.numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
     tensor = onnx.TensorProto(name=name, data_type=code, dims=array.shape)
     tensor.data_location = onnx.TensorProto.EXTERNAL

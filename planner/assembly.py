@@ -7,21 +7,22 @@ identical operators, and what nobody reads. Each pass is one walk over the opera
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from planner.checking import check_names
 from planner.drafts import (
     Draft,
     DraftOperator,
-    DraftParameter,
-    DraftTensor,
     Operand,
     OperandKind,
 )
-from planner.errors import GraphError, PlannerError, name_hint, raise_all
-from planner.graphs import MAX_BYTES, Graph
+from planner.errors import GraphError
+from planner.graphs import Graph
 from planner.indexing import index_draft
 from planner.operations import REARRANGING
+from planner.ordering import topological_order
+
+TENSOR, PARAMETER, CONSTANT = OperandKind.TENSOR, OperandKind.PARAMETER, OperandKind.CONSTANT
 
 
 def assemble(
@@ -42,8 +43,8 @@ def assemble(
         PlannerError: With every problem of the draft: names defined twice or not at all, cycles,
             sizes out of range, no outputs.
     """
-    check_names(draft)
-    sort_operators(draft)
+    if not check_names(draft):
+        sort_operators(draft)
     fold_constants(draft)
     fold_rearrangements(draft)
     if separate_ties is not None:
@@ -53,83 +54,8 @@ def assemble(
     return index_draft(draft, digest)
 
 
-def check_names(draft: Draft) -> None:
-    """Every name defined once, every tensor that is read produced, every size within range."""
-    problems: list[PlannerError] = []
-    tensors: dict[str, str] = {}
-    operators: dict[str, str] = {}
-    parameters: dict[str, str] = {}
-
-    def define(table: dict[str, str], what: str, name: str, where: str) -> None:
-        if name in table:
-            text = f"{what} `{name}` is defined twice, first at {table[name] or 'the input'}"
-            problems.append(GraphError(text, code="PLN201", where=where))
-        else:
-            table[name] = where
-
-    for tensor in draft.inputs:
-        define(tensors, "tensor", tensor.name, tensor.where)
-        _check_size(tensor, problems)
-    for parameter in draft.parameters:
-        define(parameters, "parameter", parameter.name, parameter.where)
-        _check_size(parameter, problems)
-    for operator in draft.operators:
-        define(operators, "operator", operator.name, operator.where)
-        for tensor in operator.outputs:
-            define(tensors, "tensor", tensor.name, tensor.where or operator.where)
-            _check_size(tensor, problems)
-    for operator in draft.operators:
-        for kind, name, _ in operator.operands:
-            if kind is OperandKind.TENSOR and name not in tensors:
-                problems.append(_dangling(operator, "tensor", name, tensors))
-            elif kind is OperandKind.PARAMETER and name not in parameters:
-                problems.append(_dangling(operator, "parameter", name, parameters))
-    problems += _check_outputs(draft, tensors)
-    raise_all(problems)
-
-
-def _check_size(item: DraftTensor | DraftParameter, problems: list[PlannerError]) -> None:
-    if not 0 <= item.size_bytes <= MAX_BYTES:
-        text = f"`{item.name}` has {item.size_bytes} bytes, expected 0 to 2^53"
-        problems.append(GraphError(text, code="PLN204", where=item.where or None))
-
-
-def _dangling(operator: DraftOperator, kind: str, name: str, known: Iterable[str]) -> GraphError:
-    return GraphError(
-        f"operator `{operator.name}` reads {kind} `{name}`, which nothing defines",
-        code="PLN202",
-        where=operator.where or f"operator `{operator.name}`",
-        hint=name_hint(name, known, f"{kind}s"),
-    )
-
-
-def _check_outputs(draft: Draft, tensors: dict[str, str]) -> list[PlannerError]:
-    problems: list[PlannerError] = []
-    wheres = draft.output_wheres or [f"output {i}" for i in range(len(draft.outputs))]
-    if not draft.outputs:
-        text = "the model has no outputs, so no operator is needed; expected at least one"
-        problems.append(GraphError(text, code="PLN206", where=draft.name))
-    seen: set[str] = set()
-    for name, where in zip(draft.outputs, wheres, strict=True):
-        if name in seen:
-            problems.append(
-                GraphError(f"output `{name}` is listed twice", code="PLN201", where=where)
-            )
-        seen.add(name)
-        if name not in tensors:
-            problems.append(
-                GraphError(
-                    f"output `{name}` is produced by no operator and is no input",
-                    code="PLN202",
-                    where=where,
-                    hint=name_hint(name, tensors, "tensors"),
-                )
-            )
-    return problems
-
-
 def sort_operators(draft: Draft) -> None:
-    """Order the operators topologically, keeping the file's order wherever it is one (Kahn, heap).
+    """Order the operators topologically, keeping the file's order wherever it is one.
 
     Raises:
         GraphError: If there is a cycle, with its operators.
@@ -138,30 +64,15 @@ def sort_operators(draft: Draft) -> None:
     producer = {t.name: i for i, operator in enumerate(operators) for t in operator.outputs}
     needs = [
         {
-            producer[o.name]
-            for o in op.operands
-            if o.kind is OperandKind.TENSOR and o.name in producer
+            producer[name]
+            for kind, name, _ in operator.operands
+            if kind is TENSOR and name in producer
         }
-        for op in operators
+        for operator in operators
     ]
-    if all(not need or max(need) < index for index, need in enumerate(needs)):
-        return
-    followers: list[list[int]] = [[] for _ in operators]
-    waiting = [len(need) for need in needs]
-    for index, need in enumerate(needs):
-        for earlier in need:
-            followers[earlier].append(index)
-    ready = [index for index, count in enumerate(waiting) if count == 0]
-    order: list[int] = []
-    while ready:
-        index = heapq.heappop(ready)
-        order.append(index)
-        for follower in followers[index]:
-            waiting[follower] -= 1
-            if waiting[follower] == 0:
-                heapq.heappush(ready, follower)
-    if len(order) < len(operators):
-        raise _cycle_error(operators, needs, {i for i, count in enumerate(waiting) if count})
+    order, stuck = topological_order(needs)
+    if stuck:
+        raise _cycle_error(operators, needs, set(stuck))
     draft.operators = [operators[index] for index in order]
 
 
@@ -200,13 +111,11 @@ def fold_constants(draft: Draft) -> None:
         operands = operator.operands
         if constants and any(o.name in constants for o in operands):
             operands = tuple(
-                o._replace(kind=OperandKind.CONSTANT)
-                if o.kind is OperandKind.TENSOR and o.name in constants
-                else o
+                o._replace(kind=CONSTANT) if o.kind is TENSOR and o.name in constants else o
                 for o in operands
             )
             operator.operands = operands
-        if all(o.kind in (OperandKind.CONSTANT, OperandKind.ABSENT) for o in operands):
+        if not any(kind is TENSOR or kind is PARAMETER for kind, _, _ in operands):
             constants.update(tensor.name for tensor in operator.outputs)
             draft.folded[operator.name] = "constant: computed from constants alone"
         else:
@@ -226,8 +135,8 @@ def fold_rearrangements(draft: Draft) -> None:
     for operator in draft.operators:
         if alias and any(o.name in alias for o in operator.operands):
             operator.operands = tuple(
-                Operand(OperandKind.PARAMETER, alias[o.name], o.shape)
-                if o.kind is OperandKind.TENSOR and o.name in alias
+                Operand(PARAMETER, alias[o.name], o.shape)
+                if o.kind is TENSOR and o.name in alias
                 else o
                 for o in operator.operands
             )
@@ -248,11 +157,11 @@ def _rearranged_parameter(operator: DraftOperator) -> str | None:
     if operator.op not in REARRANGING or len(operator.outputs) != 1 or not operator.operands:
         return None
     first, *rest = operator.operands
-    if first.kind is not OperandKind.PARAMETER:
+    if first.kind is not PARAMETER:
         return None
-    allowed = {OperandKind.CONSTANT, OperandKind.ABSENT}
+    allowed = {CONSTANT, OperandKind.ABSENT}
     if operator.op == "DequantizeLinear":
-        allowed.add(OperandKind.PARAMETER)
+        allowed.add(PARAMETER)
     return first.name if all(o.kind in allowed for o in rest) else None
 
 
@@ -265,9 +174,7 @@ def merge_duplicates(draft: Draft) -> None:
     for operator in draft.operators:
         if alias and any(o.name in alias for o in operator.operands):
             operator.operands = tuple(
-                o._replace(name=alias[o.name])
-                if o.kind is OperandKind.TENSOR and o.name in alias
-                else o
+                o._replace(name=alias[o.name]) if o.kind is TENSOR and o.name in alias else o
                 for o in operator.operands
             )
         if not operator.is_mergeable:
@@ -276,7 +183,7 @@ def merge_duplicates(draft: Draft) -> None:
         key = (
             operator.domain,
             operator.op,
-            tuple(sorted(operator.attributes.items())),
+            tuple(sorted(operator.attributes.items())) if operator.attributes else (),
             operator.operands,
             len(operator.outputs),
         )
@@ -296,15 +203,15 @@ def drop_dead_ends(draft: Draft) -> None:
     read: set[str] = set()
     kept: list[DraftOperator] = []
     for operator in reversed(draft.operators):
-        if needed.isdisjoint(tensor.name for tensor in operator.outputs):
+        if needed.isdisjoint([tensor.name for tensor in operator.outputs]):
             draft.folded[operator.name] = "unused: nobody reads its results"
             continue
         kept.append(operator)
-        for operand in operator.operands:
-            if operand.kind is OperandKind.TENSOR:
-                needed.add(operand.name)
-            elif operand.kind is OperandKind.PARAMETER:
-                read.add(operand.name)
+        for kind, name, _ in operator.operands:
+            if kind is TENSOR:
+                needed.add(name)
+            elif kind is PARAMETER:
+                read.add(name)
     draft.operators = kept[::-1]
     unread = [p.name for p in draft.parameters if p.name not in read]
     if unread:

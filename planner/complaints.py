@@ -21,7 +21,7 @@ def validation_problems(
     problems: list[PlannerError] = []
     seen: set[tuple[str, str]] = set()
     for detail in error.errors(include_url=False):
-        pointer, value, parent = _locate(document, detail["loc"])
+        pointer, value, parent = _locate(document, detail)
         if _is_echo(detail, value):
             continue
         text, hint = _words(detail, model, value, parent)
@@ -39,12 +39,14 @@ def _is_echo(detail: ErrorDetails, value: JsonValue) -> bool:
     return len(value) >= int(detail.get("ctx", {}).get("min_length", 0))
 
 
-def _locate(document: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, JsonValue, JsonValue]:
-    """Follow `loc` as far as the document goes; pydantic mixes the names of union members in."""
-    pointer, value, parent = "$", document, None
+def _locate(document: JsonValue, detail: ErrorDetails) -> tuple[str, JsonValue, JsonValue]:
+    """Follow the location in the document; pydantic mixes the names of union members in."""
+    pointer, value = "$", document
+    parent: JsonValue = None
+    loc = detail["loc"]
     for position, step in enumerate(loc):
-        is_last = position == len(loc) - 1
-        if isinstance(value, dict) and isinstance(step, str) and (step in value or is_last):
+        is_missing = detail["type"] == "missing" and position == len(loc) - 1
+        if isinstance(value, dict) and isinstance(step, str) and (step in value or is_missing):
             parent, value = value, value.get(step)
         elif isinstance(value, list) and isinstance(step, int) and step < len(value):
             parent, value = value, value[step]
@@ -69,8 +71,10 @@ def _words(
             return f"unknown key `{shorten(key)}`", name_hint(key, known, "keys here")
         case "missing":
             absent = f"key `{key}` is missing"
-            known = set(_keys(_model_at(model, detail["loc"])))
-            strange = set(parent) - known if isinstance(parent, dict) else set()
+            known = _keys(_model_at(model, detail["loc"]))
+            strange = (
+                [name for name in parent if name not in known] if (isinstance(parent, dict)) else []
+            )
             close = nearest(key, strange)
             return absent, f"is `{close}` meant to be `{key}`?" if close else None
         case "value_error":

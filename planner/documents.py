@@ -53,7 +53,7 @@ def one_of_keys(*groups: list[str]) -> dict[str, JsonSchema]:
     present: JsonSchema = {"not": {"type": "null"}}
     return {
         "anyOf": [
-            {"required": group, "properties": dict.fromkeys(group, present)} for group in groups
+            {"required": [*group], "properties": dict.fromkeys(group, present)} for group in groups
         ]
     }
 
@@ -251,10 +251,10 @@ def _lexical_problems(
                     (item, (trail, i), depth + 1) for i, item in reversed([*enumerate(value)])
                 ]
             case _:
-                text = _lexical_problem(value)
-                if text is not None:
+                complaint = _lexical_problem(value)
+                if complaint is not None:
                     code = "PLN104" if isinstance(value, str) else "PLN106"
-                    yield InputError(text, code=code, where=_place(where, trail))
+                    yield InputError(complaint, code=code, where=_place(where, trail))
 
 
 def _lexical_problem(value: JsonValue) -> str | None:

@@ -15,7 +15,7 @@ FAMILIES = {
 
 CATALOGUE: dict[str, str] = {
     "PLN101": "there is no such file",
-    "PLN102": "a directory where a file was expected",
+    "PLN102": "a directory, pipe or device where a regular file was expected",
     "PLN103": "the operating system does not let the file be read",
     "PLN104": "the content is empty, or no JSON text",
     "PLN105": "a key or a name occurs twice",
@@ -37,6 +37,7 @@ CATALOGUE: dict[str, str] = {
     "PLN121": "the output cannot be written",
     "PLN122": "neither a costs file nor all of the flags that replace one",
     "PLN123": "no such file format",
+    "PLN124": "a command, option or argument that is unknown or missing",
     "PLN130": "no such architecture in the zoo",
     "PLN131": "an argument of the zoo out of range",
     "PLN201": "a name is defined twice",

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.dtypes import ASSUMED_BITS, BITS, count_elements
-from planner.operations import forward_macs
+from planner.operations import forward_flops, forward_macs
 
 Shape = tuple[int, ...]
 IntArray = npt.NDArray[np.int64]
@@ -166,6 +166,12 @@ class Graph:
         outputs = tuple(self.tensors[t].shape for t in operator.outputs)
         exported = forward_macs(operator.op, operator.operand_shapes, outputs, operator.attributes)
         return float(exported * self.batch_scale)
+
+    @cached_property
+    def forward_flops(self) -> npt.NDArray[np.float64]:
+        """FLOPs of each operator's forward pass at the planned batch; shape [operators]."""
+        flops = (forward_flops(self, operator) for operator in self.operators)
+        return np.fromiter(flops, np.float64, len(self.operators))
 
     def rebatched(self, batch: int) -> Graph:
         """The same graph planned at another batch: activations and FLOPs scaled, parameters not.

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -277,7 +278,8 @@ def test_a_batch_that_is_baked_into_a_reshape_is_an_error() -> None:
 def test_static_batch_is_scaled() -> None:
     one, four = load(convnet((2,))), load(convnet((2,)), batch=8)
     assert four.tensor_bytes.tolist() == [4 * size for size in one.tensor_bytes.tolist()]
-    assert (four.batch, four.batch_scale) == (8, 4)
+    assert four.batch == 8
+    assert four.batch_scale == Fraction(4)
     data = model(
         [node("Add", ["a", "b"], ["y"])], [tensor("a", [1, 4]), tensor("b", [2, 4])], ["y"]
     )

@@ -36,6 +36,7 @@ OPTIONS = (
     LoadOptions(frozen=("*",), untied=("*",)),
 )
 _ODD_INTEGERS = (-1, 0, 1, 2, 3, 2**16, 2**31 - 1, 2**31, 2**62, 2**63 - 1, -(2**63), -(2**31))
+_TYPES = onnx.AttributeProto.AttributeType.values()
 _ODD_OPS = [
     "Add",
     "Concat",
@@ -161,7 +162,7 @@ def _mutate_attribute(node: onnx.NodeProto, rng: random.Random) -> None:
     elif attribute.type == onnx.AttributeProto.TENSOR:
         _mutate_dims(attribute.t.dims, rng)
     if rng.random() < 0.2:
-        attribute.type = rng.randrange(15)
+        attribute.MergeFromString(b"\xa0\x01" + bytes([rng.choice(_TYPES)]))  # field 20, `type`
 
 
 def _mutate_values(tensor: onnx.TensorProto, rng: random.Random) -> None:

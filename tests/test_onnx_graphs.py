@@ -46,6 +46,24 @@ def test_shape_arithmetic_is_evaluated_and_folded() -> None:
     assert graph.is_inference_export
 
 
+def test_blocks_that_wait_for_each_other_are_settled_in_one_walk() -> None:
+    nodes, state = [], "x"
+    for i in range(60):
+        nodes += [
+            node("Shape", [state], [f"s{i}"]),
+            node("ReduceProd", [f"s{i}"], [f"n{i}"], keepdims=1),
+            node("Reshape", [state, f"n{i}"], [f"flat{i}"]),
+            node("Mod", [f"n{i}", "seven"], [f"m{i}"]),
+            node("Concat", [f"m{i}", "minus"], [f"t{i}"], axis=0),
+            node("Reshape", [f"flat{i}", f"t{i}"], [f"r{i}"]),
+        ]
+        state = f"r{i}"
+    weights = [values("seven", [7]), values("minus", [-1])]
+    graph = load(model(nodes, [tensor("x", [4, 6])], [state], weights))
+    assert len(graph.operators) == 120
+    assert graph.tensors[-1].shape == (3, 8)
+
+
 def test_branches_are_one_operator_that_reads_what_they_capture() -> None:
     graph = load(conditional())
     assert names(graph) == ["relu", "top", "cast", "if", "last"]
@@ -191,8 +209,7 @@ def test_dropout_is_merged_only_where_it_does_nothing(mode: bool, expected: list
 
 def test_branches_with_random_operators_are_not_merged() -> None:
     body = helper.make_graph([node("RandomUniformLike", ["x"], ["t"])], "t", [], [tensor("t", [2])])
-    branch = {"then_branch": body, "else_branch": body}
-    nodes = [node("If", ["c"], [out], **branch) for out in "ab"]
+    nodes = [node("If", ["c"], [out], then_branch=body, else_branch=body) for out in "ab"]
     data = model(
         [*nodes, node("Add", ["a", "b"], ["y"])],
         [tensor("x", [2]), tensor("c", [], TensorProto.BOOL)],
@@ -338,6 +355,12 @@ def test_foreign_operators_need_their_shapes_in_the_file_and_are_not_merged() ->
         load(model(nodes, inputs, ["y"], domains=["acme"]))
     outputs = [tensor("y", [2]), tensor("a", [2]), tensor("b", [2])]
     assert names(load(model(nodes, inputs, outputs, domains=["acme"]))) == ["a", "b", "y"]
+
+
+def test_a_model_that_the_inference_refuses_is_an_error_that_names_the_operator() -> None:
+    data = model([node("TopK", ["x", "k"], ["y"], name="top")], [tensor("x", [4])], ["y"])
+    with pytest.raises(PlannerError, match=r"PLN211.*node name: top"):
+        load(data)
 
 
 def test_empty_tensors_are_tensors() -> None:

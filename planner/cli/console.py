@@ -7,7 +7,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from planner.errors import MAX_LISTED, InputError, PlannerError
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from planner.documents import JsonValue
 
 _ASCII = {
     "\N{MICRO SIGN}": "u",
@@ -102,7 +100,7 @@ def stdout_error(error: OSError) -> InputError:
     return InputError(f"cannot be written: {reason}", code="PLN121", where="standard output")
 
 
-def write_json(document: dict[str, JsonValue]) -> None:
+def write_json(document: Mapping[str, object]) -> None:
     """One JSON document on stdout; where that is not UTF-8, in ASCII with escapes."""
     import json
 

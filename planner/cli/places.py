@@ -52,7 +52,9 @@ def placed_in(options: ScenarioOptions, costs: Costs) -> Iterator[None]:
 
 def _place(where: str | None, options: ScenarioOptions, costs: Costs) -> str | None:
     file = str(options.costs_path or "command line")
-    pointer = (where or "").removeprefix(f"{file}: ")
+    if where is None:
+        return file
+    pointer = where.removeprefix(f"{file}: ")
     match = re.match(r"\$\.(\w+)\[(\d+)\]", pointer)
     if match is not None:
         section, position = match[1], int(match[2])
