@@ -18,7 +18,7 @@ from planner.drafts import (
 from planner.dtypes import is_floating, size_in_bytes
 from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dtypes import DTYPES
-from planner.frontends.onnx_nodes import Node
+from planner.frontends.onnx_nodes import RANDOM_OPS, Node
 from planner.frontends.onnx_parameters import Parameters
 from planner.frontends.onnx_types import Knowledge, TensorType
 from planner.frontends.onnx_values import (
@@ -63,7 +63,7 @@ def build_draft(
     builder = Builder(draft=draft, known=known, parameters=weights.parameters, opset=opset)
     _collect_operands(builder, weights)
     for value in graph.input:
-        draft.inputs.append(_tensor(builder, value.name, f"input `{value.name}`", "an input"))
+        draft.inputs.append(_tensor(builder, value.name, "an input"))
     for node in nodes:
         _add_node(builder, node)
     draft.parameters = list(builder.parameters.values())
@@ -94,7 +94,7 @@ def _dangling(name: str) -> Operand:
     return Operand(OperandKind.TENSOR, name)
 
 
-def _tensor(builder: Builder, name: str, where: str, op: str) -> DraftTensor:
+def _tensor(builder: Builder, name: str, op: str) -> DraftTensor:
     found = builder.known.types.get(name)
     shape = None if found is None else found.shape
     builder.operands[name] = Operand(OperandKind.TENSOR, name, shape)
@@ -103,9 +103,9 @@ def _tensor(builder: Builder, name: str, where: str, op: str) -> DraftTensor:
         size = builder.sizes.get(found)
         if size is None:
             size = builder.sizes[found] = size_in_bytes(dtype, shape)
-        return DraftTensor(name=name, size_bytes=size, dtype=dtype, shape=shape, where=where)
+        return DraftTensor(name=name, size_bytes=size, dtype=dtype, shape=shape)
     builder.unsized[name] = (op, found)
-    return DraftTensor(name=name, size_bytes=0, where=where)
+    return DraftTensor(name=name, size_bytes=0)
 
 
 def _add_node(builder: Builder, node: Node) -> None:
@@ -126,8 +126,8 @@ def _add_node(builder: Builder, node: Node) -> None:
         and _fold_constant(builder, node, operands)
     ):
         return
-    where = f"operator `{node.name}`"
-    outputs = tuple(_tensor(builder, name, where, node.op) for name in node.outputs if name)
+    op = node.op
+    outputs = tuple([_tensor(builder, name, op) for name in node.outputs if name])
     draft.operators.append(
         DraftOperator(
             name=node.name,
@@ -137,7 +137,7 @@ def _add_node(builder: Builder, node: Node) -> None:
             domain=node.domain,
             attributes=node.attributes,
             is_mergeable=node.is_pure and not is_random,
-            where=where,
+            is_random=is_random or node.op in RANDOM_OPS,
         )
     )
 
@@ -177,7 +177,6 @@ def _body_operands(builder: Builder, node: Node) -> list[Operand]:
             size_bytes=size_in_bytes(dtype, shape),
             dtype=dtype,
             shape=shape,
-            where=f"operator `{node.name}`",
         )
         operands.append(Operand(OperandKind.PARAMETER, name, shape))
     return operands
@@ -208,12 +207,9 @@ def _add_identity(builder: Builder, name: str, operand: Operand, names: set[str]
     while operator in names or operator in builder.draft.folded:
         operator += "#output"
     names.add(operator)
-    where = f"output `{name}`"
-    outputs = (_tensor(builder, name, where, "Identity"),)
+    outputs = (_tensor(builder, name, "Identity"),)
     builder.draft.operators.append(
-        DraftOperator(
-            name=operator, op="Identity", operands=(operand,), outputs=outputs, where=where
-        )
+        DraftOperator(name=operator, op="Identity", operands=(operand,), outputs=outputs)
     )
 
 

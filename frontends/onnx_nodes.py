@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import onnx
 from planner.errors import GraphError, InputError
 from planner.frontends.onnx_tensors import TensorChecker, attribute_tensors
 from planner.graphs import AttributeValue
+from planner.ordering import topological_order
 
 RANDOM_OPS = frozenset(
     {
@@ -233,31 +233,18 @@ def _name_all(nodes: list[Node]) -> list[str]:
 
 
 def _sorted(nodes: list[Node], producer: Mapping[str, int]) -> list[Node]:
-    """Kahn's algorithm, smallest position first; nodes on a cycle come last, in file order."""
+    """In a topological order, the file's wherever it is one; what is on a cycle comes last."""
     find = producer.get
-    needs: list[list[int]] = []
-    is_sorted = True
     for index, node in enumerate(nodes):
-        need = [i for name in node.inputs if (i := find(name)) is not None]
-        need += [i for name in node.captured if (i := find(name)) is not None]
-        is_sorted = is_sorted and (not need or max(need) < index)
-        needs.append(need)
-    if is_sorted:
+        reads = [*node.inputs, *node.captured] if node.captured else node.inputs
+        if any([find(name, -1) >= index for name in reads]):
+            break
+    else:
         return nodes
-    followers: list[list[int]] = [[] for _ in nodes]
-    waiting = [len(need) for need in needs]
-    for index, need in enumerate(needs):
-        for earlier in need:
-            followers[earlier].append(index)
-    ready = [index for index, count in enumerate(waiting) if not count]
-    order: list[int] = []
-    while ready:
-        index = heapq.heappop(ready)
-        order.append(index)
-        for follower in followers[index]:
-            waiting[follower] -= 1
-            if not waiting[follower]:
-                heapq.heappush(ready, follower)
+    needs = [
+        [i for name in (*node.inputs, *node.captured) if (i := find(name)) is not None]
+        for node in nodes
+    ]
+    order, stuck = topological_order(needs)
     # Assembly tells which operators form the cycle.
-    order += [index for index, count in enumerate(waiting) if count]
-    return [nodes[index] for index in order]
+    return [nodes[index] for index in (*order, *stuck)]

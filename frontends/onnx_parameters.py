@@ -166,7 +166,6 @@ def classify(
                 trainable=floating and role is Role.WEIGHT,
                 dtype=item.dtype,
                 shape=item.shape,
-                where=f"initializer `{name}`",
             )
     return result
 

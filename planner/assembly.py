@@ -95,7 +95,7 @@ def _cycle_error(
     return GraphError(
         f"the operators form a cycle: {text}",
         code="PLN203",
-        where=operators[cycle[start]].where or None,
+        where=operators[cycle[start]].where or f"`{operators[cycle[start]].name}`",
         hint="a model is a directed acyclic graph; unroll the loop or put it into one operator",
     )
 
@@ -103,7 +103,8 @@ def _cycle_error(
 def fold_constants(draft: Draft) -> None:
     """Drop operators that read neither an input nor a parameter, and all they alone feed.
 
-    Every host computes them for itself, so they cost nothing and cross nothing.
+    Every host computes them for itself, so they cost nothing and cross nothing. What is random is
+    kept: two hosts would not draw the same.
     """
     constants: set[str] = set()
     kept: list[DraftOperator] = []
@@ -115,7 +116,8 @@ def fold_constants(draft: Draft) -> None:
                 for o in operands
             )
             operator.operands = operands
-        if not any(kind is TENSOR or kind is PARAMETER for kind, _, _ in operands):
+        is_fed = any([kind is TENSOR or kind is PARAMETER for kind, _, _ in operands])
+        if not is_fed and not operator.is_random:
             constants.update(tensor.name for tensor in operator.outputs)
             draft.folded[operator.name] = "constant: computed from constants alone"
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, OperandKind
 from planner.errors import GraphError, PlannerError, name_hint, raise_all
@@ -20,32 +20,28 @@ def check_names(draft: Draft) -> bool:
     """
     problems: list[PlannerError] = []
     early: list[tuple[DraftOperator, str]] = []
-    tensors: dict[str, str] = {}
-    operators: dict[str, str] = {}
-    parameters: dict[str, str] = {}
-
-    def define(table: dict[str, str], what: str, name: str, where: str) -> None:
-        if name in table:
-            text = f"{what} `{name}` is defined twice, first at {table[name] or 'the input'}"
-            problems.append(GraphError(text, code="PLN201", where=where))
-        else:
-            table[name] = where
-
+    tensors: dict[str, DraftTensor] = {}
+    operators: dict[str, DraftOperator] = {}
+    parameters: dict[str, DraftParameter] = {}
     for tensor in draft.inputs:
-        define(tensors, "tensor", tensor.name, tensor.where)
+        if tensors.setdefault(tensor.name, tensor) is not tensor:
+            problems.append(_defined_twice("tensor", tensors[tensor.name], tensor))
         _check_size(tensor, problems)
     for parameter in draft.parameters:
-        define(parameters, "parameter", parameter.name, parameter.where)
+        if parameters.setdefault(parameter.name, parameter) is not parameter:
+            problems.append(_defined_twice("parameter", parameters[parameter.name], parameter))
         _check_size(parameter, problems)
     for operator in draft.operators:
-        define(operators, "operator", operator.name, operator.where)
+        if operators.setdefault(operator.name, operator) is not operator:
+            problems.append(_defined_twice("operator", operators[operator.name], operator))
         for kind, name, _ in operator.operands:
             if kind is OperandKind.TENSOR and name not in tensors:
                 early.append((operator, name))
             elif kind is OperandKind.PARAMETER and name not in parameters:
                 problems.append(_dangling(operator, "parameter", name, parameters))
         for tensor in operator.outputs:
-            define(tensors, "tensor", tensor.name, tensor.where or operator.where)
+            if tensors.setdefault(tensor.name, tensor) is not tensor:
+                problems.append(_defined_twice("tensor", tensors[tensor.name], tensor))
             _check_size(tensor, problems)
     for operator, name in early:
         if name not in tensors:
@@ -55,22 +51,36 @@ def check_names(draft: Draft) -> bool:
     return not early
 
 
+Item = DraftTensor | DraftParameter | DraftOperator
+
+
+def _place(item: Item) -> str:
+    return item.where or f"`{item.name}`"
+
+
+def _defined_twice(what: str, first: Item, again: Item) -> GraphError:
+    text = f"{what} `{again.name}` is defined twice"
+    if first.where:
+        text += f", first at {first.where}"
+    return GraphError(text, code="PLN201", where=_place(again))
+
+
 def _check_size(item: DraftTensor | DraftParameter, problems: list[PlannerError]) -> None:
     if not 0 <= item.size_bytes <= MAX_BYTES:
         text = f"`{item.name}` has {item.size_bytes} bytes, expected 0 to 2^53"
-        problems.append(GraphError(text, code="PLN204", where=item.where or None))
+        problems.append(GraphError(text, code="PLN204", where=_place(item)))
 
 
 def _dangling(operator: DraftOperator, kind: str, name: str, known: Iterable[str]) -> GraphError:
     return GraphError(
         f"operator `{operator.name}` reads {kind} `{name}`, which nothing defines",
         code="PLN202",
-        where=operator.where or f"operator `{operator.name}`",
+        where=_place(operator),
         hint=name_hint(name, known, f"{kind}s"),
     )
 
 
-def _check_outputs(draft: Draft, tensors: dict[str, str]) -> list[PlannerError]:
+def _check_outputs(draft: Draft, tensors: Mapping[str, DraftTensor]) -> list[PlannerError]:
     problems: list[PlannerError] = []
     wheres = draft.output_wheres or [f"output {i}" for i in range(len(draft.outputs))]
     if not draft.outputs:

@@ -33,7 +33,7 @@ class Operand(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class DraftTensor:
-    """A graph input or an operator's output. `where` is its place in the file."""
+    """A graph input or an operator's output. `where`: its place in the file, if not its name."""
 
     name: str
     size_bytes: int
@@ -45,7 +45,7 @@ class DraftTensor:
 
 @dataclass(slots=True, kw_only=True)
 class DraftParameter:
-    """A weight or buffer. `where` is its place in the file."""
+    """A weight or buffer. `where`: its place in the file, if not its name."""
 
     name: str
     size_bytes: int
@@ -57,7 +57,11 @@ class DraftParameter:
 
 @dataclass(slots=True, kw_only=True)
 class DraftOperator:
-    """One operator. `is_mergeable`: equal operands give equal results (so not a random one)."""
+    """One operator.
+
+    `is_mergeable`: equal operands give equal results. `is_random`: its result is another one on
+    every host that computes it, so it is placed even if it reads constants alone.
+    """
 
     name: str
     op: str
@@ -67,6 +71,7 @@ class DraftOperator:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     forward_flops: float | None = None
     is_mergeable: bool = False
+    is_random: bool = False
     where: str = ""
 
 

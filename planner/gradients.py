@@ -22,15 +22,17 @@ def needs_gradient(graph: Graph) -> BoolArray:
         is_floating(tensor.dtype) if tensor.requires_grad is None else tensor.requires_grad
         for tensor in tensors
     ]
+    trainable = [parameter.trainable for parameter in graph.parameters]
     for operator in graph.operators:
-        trainable = any(graph.parameters[p].trainable for p in operator.parameters)
-        if trainable or any(depends[t] for t in operator.inputs):
+        if any([trainable[p] for p in operator.parameters]) or any(
+            [depends[t] for t in operator.inputs]
+        ):
             for t in operator.outputs:
                 depends[t] = is_open[t]
     for t in graph.outputs:
         reaches[t] = is_open[t]
     for operator in reversed(graph.operators):
-        if any(reaches[t] for t in operator.outputs):
+        if any([reaches[t] for t in operator.outputs]):
             for t in operator.inputs:
                 reaches[t] = is_open[t]
     return np.array(depends, np.bool_) & np.array(reaches, np.bool_)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from planner.cli import run
 from planner.errors import PlannerError
@@ -38,10 +40,13 @@ class Outcome:
         return [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
 
 
-def run_planner(*arguments: str | Path) -> Outcome:
-    """`planner arguments…`, with both streams in UTF-8 and no terminal."""
+def run_planner(*arguments: str | Path, columns: int | None = None) -> Outcome:
+    """`planner arguments…`, both streams in UTF-8 and no terminal, `columns` wide if given."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err), patch.dict(os.environ):
+        os.environ.pop("COLUMNS", None)  # pytest-xdist sets it
+        if columns is not None:
+            os.environ["COLUMNS"] = str(columns)
         status = run([str(argument) for argument in arguments])
     texts = []
     for stream in (out, err):

@@ -49,10 +49,9 @@ def test_policy_that_breaks_a_rule_is_shown(files: tuple[Path, ...]) -> None:
     assert any(line.startswith("server-only  not feasible") for line in outcome.stdout.splitlines())
 
 
-def test_a_narrow_terminal(files: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
+def test_a_narrow_terminal(files: tuple[Path, ...]) -> None:
     graph, costs = files
-    lines = run_planner("compare", graph, "--costs", costs).stdout.splitlines()
+    lines = run_planner("compare", graph, "--costs", costs, columns=60).stdout.splitlines()
     assert max(map(len, lines)) <= 60
     assert any(line.startswith("brute-force") for line in lines)
 

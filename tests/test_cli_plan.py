@@ -159,16 +159,22 @@ LONG = "transformer/encoder/layer.11/attention/output/dense/MatMul_with_a_name_t
 
 
 @pytest.mark.parametrize("extra", [(), ("--all",)])
-def test_long_names_fit_into_80_columns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_long_names_fit_into_80_columns(tmp_path: Path, extra: tuple[str, ...]) -> None:
     text = json.dumps(chain(3)).replace('"n1"', f'"{LONG}"').replace('"t0"', f'"{LONG}_0"')
     graph = tmp_path / "g.json"
     graph.write_text(text)
     costs = write_json_file(tmp_path / "c.json", flat_costs())
     outcome = run_planner(
-        "plan", graph, "--costs", costs, "--pin", "n0=device", "--pin", f"{LONG}=server", *extra
+        "plan",
+        graph,
+        "--costs",
+        costs,
+        "--pin",
+        "n0=device",
+        "--pin",
+        f"{LONG}=server",
+        *extra,
+        columns=80,
     )
     assert outcome.status == 0, outcome.stderr
     lines = outcome.stdout.splitlines()
@@ -180,8 +186,7 @@ def test_long_names_fit_into_80_columns(
     assert "".join(line[:width].strip() for line in table[1:]) == f"{LONG}_0"
 
 
-def test_a_pipe_gets_every_row_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_a_pipe_gets_every_row_on_one_line(tmp_path: Path) -> None:
     graph = write_json_file(tmp_path / "g.json", changed(chain(2), "nodes.0.name", LONG * 3))
     costs = write_json_file(tmp_path / "c.json", flat_costs())
     outcome = run_planner("plan", graph, "--costs", costs, "--all")

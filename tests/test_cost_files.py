@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.cost_files import AnalyticalHost, PluginHost, TableHost, check_costs, parse_costs
-from planner.errors import PlannerError
-from tests.cli import COSTS, changed, error_of, flat_costs
+from planner.costmodels.table import TableModel
+from planner.costs import HostCosts
+from planner.errors import PlannerError, PluginError
+from planner.loading import load
+from planner.planning import plan
+from tests.cli import COSTS, chain, changed, error_of, flat_costs
 from tests.mutations import mutated
 
 
@@ -165,6 +171,28 @@ def test_hint_names_what_fits_there(path: str, value: object, hint: str) -> None
         read(changed(COSTS, path, value))
     (problem,) = caught.value.problems
     assert str(problem.hint).startswith(hint)
+
+
+def test_cost_model_that_is_not_installed() -> None:
+    graph = load(json.dumps(chain(2)).encode())
+    costs = read(changed(flat_costs(), "hosts.1.model", "tabel"))
+    with pytest.raises(PluginError, match="cost model `tabel`") as caught:
+        plan(graph, costs)
+    assert error_of(caught.value) == [("PLN314", "c.json: $.hosts[1].model")]
+    assert str(caught.value.hint).startswith("did you mean `table`?")
+
+
+@pytest.mark.parametrize("seconds", [[1.0], [1.0, -1.0], [1.0, math.nan], [math.inf, 1.0]])
+def test_cost_model_that_gives_no_costs(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float]
+) -> None:
+    def cost(*_: object) -> HostCosts:
+        return HostCosts(forward_s=np.array(seconds), backward_s=np.zeros(2))
+
+    monkeypatch.setattr(TableModel, "cost", cost)
+    with pytest.raises(PlannerError) as caught:
+        plan(load(json.dumps(chain(2)).encode()), read(flat_costs()))
+    assert [code for code, _ in error_of(caught.value)] == ["PLN309"] * 2
 
 
 def test_digest_depends_on_the_content_alone() -> None:

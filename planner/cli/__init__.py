@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("planner.cli.schema", "JSON Schemas of the file formats."),
 }
 
+EXIT_USAGE = 2
 EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 
@@ -79,12 +80,16 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Show the version.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show the causes of errors.")
-def cli(verbose: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, verbose: bool) -> None:
     """Where to cut a neural network between a device and a server, with a proof that no cut is
     better.
 
@@ -92,6 +97,9 @@ def cli(verbose: bool) -> None:
     wrong input or flags, 3 no placement satisfies the rules, 4 an optional dependency is missing,
     5 a solver stopped without a proof, 70 a defect of the planner, 130 interrupted.
     """
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        context.exit(EXIT_USAGE)
 
 
 def main(args: list[str] | None = None) -> None:

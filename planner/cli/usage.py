@@ -20,13 +20,13 @@ def in_our_words(error: click.ClickException) -> InputError:
         case click.NoSuchOption():
             return _no_such_option(error, context, command)
         case click.MissingParameter():
-            name = _flag(error, context)
+            name = _flag(error)
             text = f"`{name}` is missing"
             usage = f"{command} {name} …"
             return InputError(text, code="PLN124", where=command, hint=_help(command, usage))
         case click.BadParameter():
             message = _plain(error.message)
-            return InputError(message, code="PLN119", where=_flag(error, context) or command)
+            return InputError(message, code="PLN119", where=_flag(error) or command)
         case click.BadOptionUsage():
             message = _plain(error.message)
             return InputError(message, code="PLN124", where=error.option_name)
@@ -46,12 +46,12 @@ def _no_such_option(
     return InputError(text, code="PLN124", where=command, hint=hint)
 
 
-def _flag(error: click.BadParameter, context: click.Context | None) -> str:
+def _flag(error: click.BadParameter) -> str:
     if error.param is None:
         return str(error.param_hint or "")
     if isinstance(error.param, click.Option):
         return max(error.param.opts, key=len)
-    return error.param.make_metavar(context or click.Context(click.Command("planner")))
+    return error.param.metavar or str(error.param.name).upper()
 
 
 def _help(command: str, usage: str | None) -> str:
