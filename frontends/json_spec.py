@@ -109,6 +109,7 @@ def _draft(spec: GraphFile, where: str, frozen: tuple[str, ...]) -> Draft:
     shapes = {entry.name: entry for entry in _sized(spec)}
     return Draft(
         name=spec.name,
+        where=where,
         inputs=[_tensor(t, f"{where}: $.inputs[{i}]") for i, t in enumerate(spec.inputs)],
         outputs=list(spec.outputs),
         output_wheres=[f"{where}: $.outputs[{i}]" for i in range(len(spec.outputs))],

@@ -59,7 +59,9 @@ def build_draft(
     where: str,
 ) -> Builder:
     """Everything the file says, by name; what constants and static shapes determine is folded."""
-    draft = Draft(name=graph.name or where, inputs=[], outputs=[], parameters=[], operators=[])
+    draft = Draft(
+        name=graph.name or where, inputs=[], outputs=[], parameters=[], operators=[], where=where
+    )
     builder = Builder(draft=draft, known=known, parameters=weights.parameters, opset=opset)
     _collect_operands(builder, weights)
     for value in graph.input:
@@ -198,7 +200,7 @@ def _add_outputs(builder: Builder, graph: onnx.GraphProto) -> None:
         draft.output_wheres.append(f"output `{name}`")
     if graph.output and not draft.outputs:
         text = "every output is a constant, so there is nothing to place"
-        raise GraphError(text, code="PLN206", where=draft.name or None)
+        raise GraphError(text, code="PLN206", where=draft.where or None)
 
 
 def _add_identity(builder: Builder, name: str, operand: Operand, names: set[str]) -> None:

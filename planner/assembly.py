@@ -226,5 +226,5 @@ def drop_dead_ends(draft: Draft) -> None:
         raise GraphError(
             "nothing is left to place: no operator depends on an input or a parameter",
             code="PLN206",
-            where=draft.name,
+            where=draft.where or draft.name,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, OperandKind
 from planner.errors import GraphError, PlannerError, name_hint, raise_all
@@ -76,7 +77,7 @@ def _dangling(operator: DraftOperator, kind: str, name: str, known: Iterable[str
         f"operator `{operator.name}` reads {kind} `{name}`, which nothing defines",
         code="PLN202",
         where=_place(operator),
-        hint=name_hint(name, known, f"{kind}s"),
+        hint=partial(name_hint, name, known, f"{kind}s"),
     )
 
 
@@ -85,7 +86,7 @@ def _check_outputs(draft: Draft, tensors: Mapping[str, DraftTensor]) -> list[Pla
     wheres = draft.output_wheres or [f"output {i}" for i in range(len(draft.outputs))]
     if not draft.outputs:
         text = "the model has no outputs, so no operator is needed; expected at least one"
-        problems.append(GraphError(text, code="PLN206", where=draft.name))
+        problems.append(GraphError(text, code="PLN206", where=draft.where or draft.name))
     seen: set[str] = set()
     for name, where in zip(draft.outputs, wheres, strict=True):
         if name in seen:
@@ -99,7 +100,7 @@ def _check_outputs(draft: Draft, tensors: Mapping[str, DraftTensor]) -> list[Pla
                     f"output `{name}` is produced by no operator and is no input",
                     code="PLN202",
                     where=where,
-                    hint=name_hint(name, tensors, "tensors"),
+                    hint=partial(name_hint, name, tensors, "tensors"),
                 )
             )
     return problems

@@ -11,7 +11,7 @@ from planner.errors import PlannerError
 from planner.evaluation import delay_of
 from planner.formulation import formulate
 from planner.graphs import Graph, IntArray
-from planner.pricing import price, scenario_of
+from planner.pricing import priced
 from planner.problems import Problem
 from planner.registry import SOLVERS
 from planner.solutions import Status
@@ -45,8 +45,7 @@ def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Com
     Raises:
         PlannerError: If costs are missing, no placement is feasible, or a name is unknown.
     """
-    scenario = scenario_of(graph, costs)
-    table = price(graph, costs, scenario.workload)
+    scenario, table = priced(graph, costs)
     problem = formulate(graph, table, scenario)
     for name in solvers:
         SOLVERS.get(name, where="--solver")

@@ -77,13 +77,14 @@ class DraftOperator:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """Everything a frontend found, in the order of the file."""
+    """Everything a frontend found, in the order of the file; `where` names it in errors."""
 
     name: str
     inputs: list[DraftTensor]
     outputs: list[str]
     parameters: list[DraftParameter]
     operators: list[DraftOperator]
+    where: str = ""
     output_wheres: list[str] = field(default_factory=list)
     folded: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from planner.cost_files import Costs
 from planner.costs import CostTable, FloatArray
 from planner.errors import PlanError, PlannerError, name_hint, raise_all
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
-from planner.pricing import price, scenario_of
+from planner.pricing import priced
 from planner.scenarios import Scenario
 
 
@@ -77,10 +78,10 @@ def evaluate(graph: Graph, costs: Costs, placement: Mapping[str, str]) -> Delay:
     Raises:
         PlannerError: If the placement breaks a rule; every violation is listed.
     """
-    scenario = scenario_of(graph, costs)
+    scenario, table = priced(graph, costs)
     hosts = resolve_placement(graph, scenario, placement)
     raise_all(list(violations(graph, scenario, hosts)))
-    return delay_of(graph, price(graph, costs, scenario.workload), scenario, hosts)
+    return delay_of(graph, table, scenario, hosts)
 
 
 def resolve_placement(graph: Graph, scenario: Scenario, placement: Mapping[str, str]) -> IntArray:
@@ -101,20 +102,28 @@ def resolve_placement(graph: Graph, scenario: Scenario, placement: Mapping[str, 
     for operator, host in placement.items():
         index = graph.operator_index.get(operator)
         if index is None:
-            reason = graph.folded.get(operator)
-            text = f"the graph has no operator `{operator}`"
-            hint = name_hint(operator, graph.operator_index, "operators")
-            if reason is not None:
-                text, hint = f"operator `{operator}` was folded away ({reason})", "leave it out"
-            problems.append(PlanError(text, code="PLN402", where="placement", hint=hint))
+            problems.append(_not_placed(graph, operator))
         elif host not in names:
             text = f"`{operator}` is placed on unknown host `{host}`"
-            hint = name_hint(str(host), names, "hosts")
+            hint = partial(name_hint, str(host), names, "hosts")
             problems.append(PlanError(text, code="PLN402", where="placement", hint=hint))
         else:
             result[index] = names.index(host)
     raise_all(problems)
     return result
+
+
+def _not_placed(graph: Graph, operator: str) -> PlanError:
+    reason = graph.folded.get(operator)
+    if reason is not None:
+        text = f"operator `{operator}` was folded away ({reason})"
+        return PlanError(text, code="PLN402", where="placement", hint="leave it out")
+    return PlanError(
+        f"the graph has no operator `{operator}`",
+        code="PLN402",
+        where="placement",
+        hint=partial(name_hint, operator, graph.operator_index, "operators"),
+    )
 
 
 def violations(graph: Graph, scenario: Scenario, hosts: IntArray) -> Iterator[PlannerError]:

@@ -11,7 +11,7 @@ from planner.cost_files import Costs
 from planner.costs import CostTable, FloatArray
 from planner.feasibility import Constraints
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
-from planner.pricing import price, scenario_of
+from planner.pricing import priced
 from planner.problems import LABELS, LATENCY, Problem, TiedParameters, Transfers
 from planner.scenarios import Scenario
 
@@ -22,8 +22,8 @@ def build_problem(graph: Graph, costs: Costs) -> Problem:
     Raises:
         PlannerError: If costs are missing, or rules name what the graph does not have.
     """
-    scenario = scenario_of(graph, costs)
-    return formulate(graph, price(graph, costs, scenario.workload), scenario)
+    scenario, table = priced(graph, costs)
+    return formulate(graph, table, scenario)
 
 
 def formulate(graph: Graph, table: CostTable, scenario: Scenario) -> Problem:

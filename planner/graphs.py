@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.dtypes import ASSUMED_BITS, BITS, count_elements
+from planner.errors import GraphError
 from planner.operations import forward_flops, forward_macs
 
 Shape = tuple[int, ...]
@@ -181,10 +182,15 @@ class Graph:
 
         Raises:
             ValueError: If the graph's batch is unknown or `batch` < 1.
+            GraphError: If a tensor would be larger than `MAX_BYTES`.
         """
         if self.batch is None or batch < 1:
             raise ValueError(f"cannot re-batch from {self.batch} to {batch}")
         ratio = Fraction(batch, self.batch)
+        largest = max(self.tensors, key=lambda tensor: tensor.size_bytes)
+        if largest.size_bytes * ratio > MAX_BYTES:
+            text = f"at batch {batch}, `{largest.name}` has more than 2^53 bytes"
+            raise GraphError(text, code="PLN204", where="batch")
         tensors = tuple(
             tensor._replace(size_bytes=_scaled(tensor.size_bytes, ratio)) for tensor in self.tensors
         )

@@ -20,7 +20,7 @@ from planner.plans import (
     PlanHead,
     delay_entry,
 )
-from planner.pricing import price, scenario_of
+from planner.pricing import priced
 from planner.problems import Problem
 from planner.registry import OWN_DISTRIBUTION
 from planner.scenarios import Scenario
@@ -45,8 +45,7 @@ def plan(
         PlannerError: If costs are missing, rules name what is not there, the solver cannot honour
             the problem, or no placement is feasible (exit status 3, with the chain of reasons).
     """
-    scenario = scenario_of(graph, costs)
-    table = price(graph, costs, scenario.workload)
+    scenario, table = priced(graph, costs)
     problem = formulate(graph, table, scenario)
     solution = solve(problem, solver)
     if solution.status is Status.INFEASIBLE:

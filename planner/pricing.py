@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from pydantic import BaseModel
@@ -16,6 +17,41 @@ from planner.gradients import needs_gradient
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
 from planner.registry import COST_MODELS
 from planner.scenarios import Link, Mode, Route, Rules, Scenario, Workload
+
+
+def priced(graph: Graph, costs: Costs) -> tuple[Scenario, CostTable]:
+    """The scenario and the cost table of a costs file.
+
+    Raises:
+        PlannerError: With every problem of either.
+    """
+    problems: list[PlannerError] = []
+    found: list[Scenario] = []
+    tables: list[CostTable] = []
+    try:
+        found.append(scenario_of(graph, costs))
+    except PlannerError as error:
+        problems += error.problems
+    try:
+        tables.append(price(graph, costs, workload_of(costs)))
+    except PlannerError as error:
+        problems += error.problems
+    raise_all(problems)
+    return found[0], tables[0]
+
+
+def workload_of(costs: Costs) -> Workload:
+    """What a round consists of, by a costs file."""
+    entry = costs.workload
+    return Workload(
+        mode=Mode(entry.mode),
+        iterations_per_round=entry.iterations_per_round,
+        label_bytes=entry.label_bytes,
+        return_outputs=entry.return_outputs,
+        batch_size=entry.batch_size,
+        wire_dtype=entry.wire_dtype,
+        optimizer_states=entry.optimizer_states,
+    )
 
 
 def scenario_of(graph: Graph, costs: Costs) -> Scenario:
@@ -51,15 +87,7 @@ def scenario_of(graph: Graph, costs: Costs) -> Scenario:
                 for link in costs.links
             ),
         ),
-        workload=Workload(
-            mode=Mode(entry.mode),
-            iterations_per_round=entry.iterations_per_round,
-            label_bytes=entry.label_bytes,
-            return_outputs=entry.return_outputs,
-            batch_size=entry.batch_size,
-            wire_dtype=entry.wire_dtype,
-            optimizer_states=entry.optimizer_states,
-        ),
+        workload=workload_of(costs),
         rules=rules,
     )
 
@@ -74,7 +102,7 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
     def tensor(name: str, where: str) -> int:
         index = graph.tensor_index.get(name, -1)
         if index < 0:
-            hint = name_hint(name, graph.tensor_index, "tensors")
+            hint = partial(name_hint, name, graph.tensor_index, "tensors")
             text = f"the graph has no tensor `{name}`"
             place = f"{costs.where}: {where}"
             problems.append(PlanError(text, code="PLN303", where=place, hint=hint))
@@ -97,7 +125,7 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
         if index >= 0 and graph.tensors[index].producer != GRAPH_INPUT:
             text = f"`{entry.name}` is no graph input"
             inputs = [graph.tensors[t].name for t in graph.inputs]
-            hint = name_hint(entry.name, inputs, "graph inputs")
+            hint = partial(name_hint, entry.name, inputs, "graph inputs")
             problems.append(
                 PlanError(
                     text, code="PLN303", where=f"{costs.where}: $.inputs[{i}].name", hint=hint
@@ -119,7 +147,7 @@ def _unknown_operator(graph: Graph, name: str, where: str) -> PlanError:
         f"the graph has no operator `{name}`",
         code="PLN303",
         where=where,
-        hint=name_hint(name, graph.operator_index, "operators"),
+        hint=partial(name_hint, name, graph.operator_index, "operators"),
     )
 
 

@@ -58,11 +58,16 @@ class Policy:
 def _checked(problem: Problem, placement: IntArray, message: str) -> Answer:
     """Feasible if every operator is within its bounds and no arc is broken."""
     rules = problem.constraints
-    out_of_bounds = int(((placement < rules.low) | (placement > rules.high)).sum())
-    broken = int((placement[rules.before] > placement[rules.after]).sum())
-    if out_of_bounds or broken:
-        text = f"breaks the rules: {out_of_bounds} operators out of bounds, {broken} arcs broken"
-        return placement, Status.INFEASIBLE, text
+    misplaced = np.flatnonzero((placement < rules.low) | (placement > rules.high))
+    if len(misplaced):
+        operator = int(misplaced[0])
+        is_low = bool(placement[operator] < rules.low[operator])
+        return placement, Status.INFEASIBLE, rules.describe_bound(operator, is_low)
+    broken = np.flatnonzero(placement[rules.before] > placement[rules.after])
+    if len(broken):
+        arc = broken[0]
+        ends = int(rules.before[arc]), int(rules.after[arc]), int(rules.reason[arc])
+        return placement, Status.INFEASIBLE, rules.describe(*ends)
     return placement, Status.FEASIBLE, message
 
 

@@ -263,7 +263,7 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     for existing in (path, path.with_suffix(".weights")):
         existing.write_bytes(b"mine")
-        with pytest.raises(PlannerError, match=r"exists \(replace it with `--force`\)") as caught:
+        with pytest.raises(PlannerError, match=r"exists already \(add `--force`\)") as caught:
             zoo.write("lenet5", path, weights="zeros")
         assert caught.value.code == "PLN120"
         assert existing.read_bytes() == b"mine"

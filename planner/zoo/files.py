@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from planner.errors import InputError
+from planner.writing import check_writable
 from planner.zoo import registry
 from planner.zoo.layers import Network
 from planner.zoo.weights import Filling, place, write_random, write_zeros
@@ -142,27 +143,10 @@ def _filler(net: Network, filling: Filling | None, seed: int) -> Callable[[Binar
 
 def _check_targets(model: Path, weights_path: Path, *, force: bool) -> None:
     for path in (model, weights_path):
-        # Neither a folder nor a device such as /dev/null, which `force` would replace.
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            message = f"`{path}` is {kind}, expected the name of a file"
-            raise InputError(message, code="PLN121", where=str(path))
+        check_writable(path, force=force)
     if model == weights_path:
         message = f"`{model}` is the name of the weights, expected one like `model.onnx`"
         raise InputError(message, code="PLN121", where=str(model))
-    if not model.parent.is_dir():
-        raise InputError(
-            f"`{model.parent}` is no folder",
-            code="PLN121",
-            where=str(model),
-            hint=None if model.parent.exists() else f"mkdir -p {model.parent}",
-        )
-    for path in (model, weights_path):
-        # A dangling link counts: to replace it is to lose it.
-        if not force and (path.exists() or path.is_symlink()):
-            raise InputError(
-                f"`{path}` exists", code="PLN120", where=str(path), hint="replace it with `--force`"
-            )
 
 
 def _replace_both(
