@@ -14,7 +14,6 @@ An error that is not a `PlannerError` is a defect of the planner itself.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
@@ -137,6 +136,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """
     if len(name) > 500:
         return None  # no slip of the pen, and the comparison would take minutes
+    import difflib  # only once something is wrong
+
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

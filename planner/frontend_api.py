@@ -27,7 +27,7 @@ from planner.dtypes import BITS
 from planner.errors import InputError, name_hint
 from planner.graphs import Graph, Shape
 
-_SPEC = re.compile(r"(?:(?P<name>.+):)?(?P<dtype>[a-z][a-z0-9]*)\[(?P<dims>[^\[\]]*)\]", re.DOTALL)
+_SPEC = r"(?s:(?P<name>.+):)?(?P<dtype>[a-z][a-z0-9]*)\[(?P<dims>[^\[\]]*)\]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def parse_input_spec(text: str) -> InputSpec:
     >>> parse_input_spec("int64[1, 128]").name is None
     True
     """
-    match = _SPEC.fullmatch(text.strip())
+    match = re.fullmatch(_SPEC, text.strip())
     if match is None:
         raise InputError(
             f"`{text}` is no input specification, expected `name:dtype[d0,d1,…]`",

@@ -22,9 +22,7 @@ TIMES: dict[str, float] = {
 }  # fmt: skip
 BYTES: dict[str, float] = {f"{p}B": f for p, f in _PREFIXES.items()}
 
-_QUANTITY = re.compile(
-    r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([^\s0-9.]\S*)?\s*"
-)
+_QUANTITY = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([^\s0-9.]\S*)?\s*"
 
 
 def parse_quantity(text: str, units: dict[str, float], where: str, example: str) -> float:
@@ -38,7 +36,7 @@ def parse_quantity(text: str, units: dict[str, float], where: str, example: str)
     >>> parse_quantity("1MB/s", RATES, "--uplink", "50Mbit/s")
     8000000.0
     """
-    match = _QUANTITY.fullmatch(text)
+    match = re.fullmatch(_QUANTITY, text)
     if match is None:
         raise InputError(
             f"`{shorten(text, 60)}` is no quantity, expected a number with a unit",

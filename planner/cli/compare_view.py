@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.cli.console import cell, make_table, print_section, result_console
+from planner.cli.tables import Table, show
 from planner.comparison import Comparison
 from planner.units import format_seconds
 
 
 def show_comparison(graph: str, n_operators: int, rows: Sequence[Comparison]) -> None:
     """Print one row per solver and policy to stdout, exact ones first."""
-    table = make_table("solver", "round", "ratio", "solved in", "proof", words="proof")
+    table = Table(("solver", "round", "ratio", "solved in", "proof"), words="proof")
     for row in sorted(rows, key=lambda r: (not r.is_exact, r.total_s is None, r.total_s or 0.0)):
-        proof = cell("optimal") if row.is_proved else cell(row.message)
+        proof = "optimal" if row.is_proved else row.message
         table.add_row(
-            cell(row.solver),
+            row.solver,
             _round(row),
             f"{row.ratio:.4f}" if row.ratio is not None else "",
             format_seconds(row.seconds) if row.seconds is not None else "",
             proof,
         )
-    print_section(result_console(), f"{graph}: {n_operators} operators", table)
+    show(f"{graph}: {n_operators} operators", table)
 
 
 def _round(row: Comparison) -> str:

@@ -8,14 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
 
 from planner.errors import MAX_LISTED, InputError, PlannerError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
 _ASCII = {
     "\N{MICRO SIGN}": "u",
@@ -27,11 +21,8 @@ _ASCII = {
     "\N{MIDDLE DOT}": "|",
 }
 
-_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNPRINTABLE = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 """Control characters, and those that turn the direction of writing; not the line feed."""
-
-UNLIMITED = 10_000
-"""Columns of an output that is no terminal: whoever reads it wants each row on one line."""
 
 
 def _to_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -64,14 +55,9 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b[31mb")
     'a\\\\x1b[31mb'
     """
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
-def cell(text: str, style: str = "") -> Text:
-    """A name in a table or a heading: never markup, always on one line of its own."""
-    from rich.text import Text
-
-    return Text(printable(text).replace("\n", "\\n"), style=style)
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(_UNPRINTABLE, lambda match: ascii(match[0])[1:-1], text)
 
 
 def write_out(text: str) -> None:
@@ -109,47 +95,6 @@ def write_json(document: Mapping[str, object]) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=is_ascii, allow_nan=False)
     # Strings in JSON are free to escape whatever they like, and a terminal obeys DEL and C1.
     write_out(re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
-
-
-def result_console() -> Console:
-    """Where tables are drawn: as wide as the terminal (or COLUMNS), else as wide as they are."""
-    from rich.console import Console
-
-    colors: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    console = Console(highlight=False, markup=False, emoji=False, color_system=colors)
-    if console.is_terminal or os.environ.get("COLUMNS"):
-        return console
-    return Console(highlight=False, markup=False, emoji=False, width=UNLIMITED)
-
-
-def show(console: Console, *parts: object) -> None:
-    """Draw parts one below the other and write them to stdout, without blanks at line ends."""
-    with console.capture() as capture:
-        for part in parts:
-            console.print(part)
-    lines = [line.rstrip() for line in capture.get().splitlines()]
-    write_out("\n".join(lines) + "\n")
-
-
-def make_table(*columns: str, left: int = 1, words: str | None = None) -> Table:
-    """A plain table: names in the first `left` columns and in `words`, numbers in the others.
-
-    Numbers stay whole; where the terminal is narrow, names and words go on in the next line.
-    """
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for position, column in enumerate(columns):
-        if position < left or column == words:
-            table.add_column(column, overflow="fold", min_width=min(8, len(column)))
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def print_section(console: Console, title: str, body: object) -> None:
-    """A heading, what belongs to it, and an empty line."""
-    show(console, cell(title, "bold"), body, "")
 
 
 def say(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from planner.cli.console import cell, make_table, print_section, result_console
+from planner.cli.tables import Table, show
 from planner.graphs import Graph, Operator, SummaryValue
 from planner.operations import forward_flops
 from planner.units import format_bytes, format_count
@@ -81,12 +81,11 @@ def _node(graph: Graph, operator: Operator) -> dict[str, object]:
 
 def show_graph(graph: Graph, *, show_all: bool) -> None:
     """Print what was imported to stdout."""
-    console = result_console()
     summary = graph.summary()
     flops = sum(kind.flops for kind in by_type(graph).values())
     trainable = sum(p.elements for p in graph.parameters if p.trainable)
     total = sum(p.elements for p in graph.parameters)
-    overview = make_table("", "", left=2)
+    overview = Table(("", ""), n_names=2)
     rows = [
         ("batch", str(graph.batch) if graph.batch is not None else "unknown"),
         ("operators", f"{len(graph.operators):,} ({_folded(graph, summary)})"),
@@ -99,21 +98,20 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         ("outputs", _sized(graph, graph.outputs)),
     ]
     for name, value in rows:
-        overview.add_row(name, cell(value))
-    overview.show_header = False
-    print_section(console, graph.name, overview)
+        overview.add_row(name, value)
+    show(graph.name, overview)
     kinds = list(by_type(graph).items())
-    table = make_table("op", "count", "FLOPs", "outputs", "parameters")
+    table = Table(("op", "count", "FLOPs", "outputs", "parameters"))
     shown = kinds if show_all else kinds[:MAX_ROWS]
     for op, kind in shown:
         flops_text = format_count(kind.flops)
         sizes = (format_bytes(kind.activation_bytes), format_bytes(kind.parameter_bytes))
-        table.add_row(cell(op), f"{kind.count:,}", flops_text, *sizes)
+        table.add_row(op, f"{kind.count:,}", flops_text, *sizes)
     if len(kinds) > len(shown):
         table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
-    print_section(console, "By type", table)
+    show("By type", table)
     if show_all:
-        print_section(console, "Operators", _operator_table(graph))
+        show("Operators", _operator_table(graph))
 
 
 def _folded(graph: Graph, summary: dict[str, SummaryValue]) -> str:
@@ -134,10 +132,10 @@ def _sized(graph: Graph, tensors: Iterable[int]) -> str:
     return ", ".join(parts) or "none"
 
 
-def _operator_table(graph: Graph) -> object:
-    table = make_table("name", "op", "FLOPs", "outputs", left=2)
+def _operator_table(graph: Graph) -> Table:
+    table = Table(("name", "op", "FLOPs", "outputs"), n_names=2)
     for operator in graph.operators:
         size = sum(graph.tensors[t].size_bytes for t in operator.outputs)
         flops = format_count(forward_flops(graph, operator))
-        table.add_row(cell(operator.name), cell(operator.op), flops, format_bytes(size))
+        table.add_row(operator.name, operator.op, flops, format_bytes(size))
     return table

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from planner.cli.console import cell, make_table, print_section, result_console, show
+from planner.cli.console import write_out
+from planner.cli.tables import Table, show
 from planner.cost_files import Costs
 from planner.planning import host_runs
 from planner.plans import CrossingEntry, Plan
 from planner.units import format_bytes, format_rate, format_seconds
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MAX_ROWS = 12
 
 
 def show_plan(plan: Plan, costs: Costs, *, show_all: bool = False) -> None:
     """Print a plan to stdout."""
-    console = result_console()
     head = plan.head
     limit = len(plan.placement) + len(head.crossing) if show_all else MAX_ROWS
-    print_section(console, *title(plan, costs))
-    print_section(console, placement_title(plan), placement_table(plan, limit, show_all=show_all))
+    show(*title(plan, costs))
+    show(placement_title(plan), placement_table(plan, limit, show_all=show_all))
     if head.crossing:
         crossing = crossing_table(head.crossing, head.hosts, limit)
-        print_section(console, crossing_title(head.crossing), crossing)
+        show(crossing_title(head.crossing), crossing)
     else:
-        show(console, cell("Nothing crosses a link", "bold"), "")
-    print_section(console, "Delay", delay_table(plan))
+        show("Nothing crosses a link")
+    show("Delay", delay_table(plan))
     if head.baselines:
-        print_section(console, "Compared with", baseline_table(plan))
-    show(console, verdict(plan))
+        show("Compared with", baseline_table(plan))
+    write_out(verdict(plan) + "\n")
 
 
 def title(plan: Plan, costs: Costs) -> tuple[str, Table]:
@@ -42,12 +38,11 @@ def title(plan: Plan, costs: Costs) -> tuple[str, Table]:
     batch = f", batch {head.batch}" if head.batch is not None else ""
     plural = "" if head.iterations_per_round == 1 else "s"
     rounds = f", {head.iterations_per_round} iteration{plural} per round"
-    links = make_table("", left=1)
-    links.show_header = False
+    links = Table(("",))
     for (host, following), link in zip(pairwise(head.hosts), costs.links, strict=True):
         rates = f"{format_rate(link.uplink_bps)} up, {format_rate(link.downlink_bps)} down"
         latency = f", {format_seconds(link.latency_s)} latency" if link.latency_s else ""
-        links.add_row(cell(f"{host} → {following}: {rates}{latency}"))
+        links.add_row(f"{host} → {following}: {rates}{latency}")
     return f"{head.graph}: {head.mode}{batch}{rounds if head.mode == 'training' else ''}", links
 
 
@@ -63,10 +58,10 @@ def placement_title(plan: Plan) -> str:
 def placement_table(plan: Plan, limit: int, *, show_all: bool) -> Table:
     """Runs of operators, in graph order, that share a host; or every operator."""
     names, hosts = list(plan.placement), list(plan.head.hosts)
-    table = make_table("host", "operators", left=2)
+    table = Table(("host", "operators"), n_names=2)
     if show_all:
         for name, host in plan.placement.items():
-            table.add_row(cell(host), cell(name))
+            table.add_row(host, name)
         return table
     runs = host_runs([hosts.index(host) for host in plan.placement.values()])
     hidden = max(0, len(runs) - limit)
@@ -77,7 +72,7 @@ def placement_table(plan: Plan, limit: int, *, show_all: bool) -> Table:
             continue
         first, last, count = names[start], names[stop - 1], stop - start
         text = first if count == 1 else f"{first} … {last} ({count})"
-        table.add_row(cell(hosts[place]), cell(text))
+        table.add_row(hosts[place], text)
     return table
 
 
@@ -91,15 +86,15 @@ def crossing_table(crossing: Sequence[CrossingEntry], hosts: Sequence[str], limi
     """Every boundary tensor with its bytes and times, the largest first; times per iteration."""
     has_links = len(hosts) > 2
     columns = ["tensor", "producer", "up", "time", "down", "time"]
-    table = make_table(*(["link"] if has_links else []), *columns, left=2 + has_links)
+    table = Table((*(["link"] if has_links else []), *columns), n_names=2 + has_links)
     ordered = sorted(crossing, key=lambda c: -(c.up_bytes + c.down_bytes))
     for entry in ordered[:limit]:
-        link = [cell(f"{hosts[entry.link]} → {hosts[entry.link + 1]}")] if has_links else []
+        link = [f"{hosts[entry.link]} → {hosts[entry.link + 1]}"] if has_links else []
         source = entry.producer or ("labels" if entry.kind == "labels" else "graph input")
         table.add_row(
             *link,
-            cell(entry.tensor),
-            cell(source),
+            entry.tensor,
+            source,
             format_bytes(entry.up_bytes),
             format_seconds(entry.up_s),
             format_bytes(entry.down_bytes),
@@ -115,13 +110,13 @@ def delay_table(plan: Plan) -> Table:
     head, delay = plan.head, plan.head.delay
     is_training = head.mode == "training"
     # In inference a round is one iteration: a second column would say the same.
-    table = make_table("term", *(["iteration", "round"] if is_training else ["time"]), "share")
+    table = Table(("term", *(["iteration", "round"] if is_training else ["time"]), "share"))
 
     def add(name: str, seconds: float, times: int) -> None:
         share = f"{seconds * times / head.total_s:.1%}" if head.total_s else ""
         iteration = format_seconds(seconds) if name != "parameter exchange" else ""
         columns = [iteration, format_seconds(seconds * times)][0 if is_training else 1 :]
-        table.add_row(cell(name), *columns, share)
+        table.add_row(name, *columns, share)
 
     rounds = head.iterations_per_round
     for item in delay.forward_s:
@@ -143,15 +138,15 @@ def delay_table(plan: Plan) -> Table:
 
 def baseline_table(plan: Plan) -> Table:
     """What simple policies take, and the ratio to the plan."""
-    table = make_table("policy", "round", "ratio", "remark", words="remark")
+    table = Table(("policy", "round", "ratio", "remark"), words="remark")
     table.add_row("this plan", format_seconds(plan.total_s), "1.000", "")
     for entry in plan.baselines:
         if entry.total_s is None:
-            table.add_row(entry.policy, "not feasible", "", cell(entry.message))
+            table.add_row(entry.policy, "not feasible", "", entry.message)
             continue
         ratio = f"{entry.ratio:.3f}" if entry.ratio is not None else ""
         remark = "" if entry.is_as_published else entry.message
-        table.add_row(entry.policy, format_seconds(entry.total_s), ratio, cell(remark))
+        table.add_row(entry.policy, format_seconds(entry.total_s), ratio, remark)
     return table
 
 

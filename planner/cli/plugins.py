@@ -33,9 +33,9 @@ def command(output_format: str) -> None:
         document = {"plugins": [dict(zip(keys, row, strict=True)) for row in rows]}
         write_json(document)
         return
-    from planner.cli.console import cell, make_table, result_console, show
+    from planner.cli.tables import Table, show
 
-    table = make_table("kind", "name", "state", "from", left=4)
+    table = Table(("kind", "name", "state", "from"), n_names=4)
     for row in rows:
-        table.add_row(*map(cell, row))
-    show(result_console(), table)
+        table.add_row(*row)
+    show(None, table)
