@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -110,7 +111,14 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 def test_wheel_installs_into_an_empty_environment_and_plans(tmp_path: Path) -> None:
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, cwd=tmp_path)
+    # From a copy: a build in the checkout would leave a folder behind that spoils the next one.
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("README.md", "LICENSE", "pyproject.toml"):
+        shutil.copy(ROOT / name, source)
+    for folder in FOLDERS.values():
+        shutil.copytree(ROOT / folder, source / folder)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, source, cwd=tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

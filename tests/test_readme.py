@@ -76,3 +76,16 @@ def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
+
+
+def test_example_of_link_states_gets_no_slower_with_a_faster_uplink(folder: Path) -> None:
+    run("planner zoo resnet50 --training --batch 32 -o resnet50.onnx", folder)
+    script = ["examples/link_states.py", "resnet50.onnx", "examples/jetson.json"]
+    done = subprocess.run(
+        [sys.executable, *script], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+    seconds = [float(row[-1]) for row in rows]
+    assert len(seconds) == 15
+    assert seconds == sorted(seconds, reverse=True)
