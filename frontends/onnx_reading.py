@@ -16,7 +16,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from planner.documents import unreadable
-from planner.errors import InputError, PlannerError, raise_all
+from planner.errors import GraphError, InputError, PlannerError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
@@ -68,7 +68,25 @@ def read_model(
     raise_all(_version_problems(model, where))
     if model.functions:
         model = _inlined(model, where)
+    if b"num_outputs" in message:
+        raise_all(list(_split_problems(model.graph, where)))
     return model, digest.hexdigest()
+
+
+def _split_problems(graph: onnx.GraphProto, where: str) -> Iterator[PlannerError]:
+    """A Split whose `num_outputs` is not the number of its outputs, in `graph` or a body.
+
+    onnx's inference allocates a type for every output that the attribute promises, 2^31 if it says
+    so; and like this walk it does not look at an attribute's declared kind.
+    """
+    for node in graph.node:
+        for attribute in node.attribute:
+            promised = attribute.i if attribute.name == "num_outputs" else len(node.output)
+            if node.op_type == "Split" and promised != len(node.output):
+                text = f"Split `{node.name}` promises {promised} outputs, has {len(node.output)}"
+                yield GraphError(text, code="PLN204", where=where)
+            for body in (attribute.g, *attribute.graphs):
+                yield from _split_problems(body, where)
 
 
 @contextlib.contextmanager

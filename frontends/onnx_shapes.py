@@ -110,7 +110,7 @@ def run_inference(model: onnx.ModelProto, where: str) -> dict[str, TensorType]:
     """
     try:
         inferred = onnx.shape_inference.infer_shapes(model)
-    except REFUSALS as error:
+    except (*REFUSALS, MemoryError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise GraphError(
             f"shape inference gave up: {reason}",
