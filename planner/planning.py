@@ -22,6 +22,7 @@ from planner.plans import (
 )
 from planner.pricing import priced
 from planner.problems import Problem
+from planner.quantisation import rounding_s
 from planner.registry import OWN_DISTRIBUTION
 from planner.scenarios import Scenario
 from planner.solutions import Solution, Status
@@ -123,8 +124,7 @@ def _checked_delay(
     broken = list(violations(graph, scenario, solution.placement))
     delay = delay_of(graph, table, scenario, solution.placement)
     ticks_s = solution.value * solution.quantum_s
-    n_terms = 4 * len(graph.operators) + 3 * len(graph.tensors) + 10
-    tolerance = n_terms * solution.quantum_s + 1e-9 * delay.total_s
+    tolerance = rounding_s(problem, solution.quantum_s) + 1e-9 * delay.total_s
     is_clipped = not solution.is_proved and solution.value > problem.ticks.bound
     surplus = delay.total_s - ticks_s
     if broken or surplus < -tolerance or (surplus > tolerance and not is_clipped):

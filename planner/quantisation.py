@@ -45,3 +45,13 @@ def quantise(problem: Problem) -> Ticks:
         bound=bound,
         infinite=infinite,
     )
+
+
+def rounding_s(problem: Problem, quantum_s: float) -> float:
+    """How far whole ticks may be from the seconds they stand for, in any placement.
+
+    Half a tick for each cost that a placement pays: one for every operator, transfer and link, and
+    two for every tied parameter.
+    """
+    n_costs = problem.n_operators + len(problem.transfers) * problem.n_links
+    return (n_costs + 2 * len(problem.tied.bits)) * quantum_s / 2

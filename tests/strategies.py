@@ -25,13 +25,17 @@ SECONDS = st.one_of(
     st.floats(1e-6, 1.0),
     st.integers(0, 4).map(float),
 )
-RATES = st.one_of(st.floats(1e3, 1e10), st.sampled_from([8.0, 8e6, 1e6, 1e18]))
+RATES = st.one_of(
+    st.integers(0, 80).map(lambda tenths: 1e3 * 10 ** (tenths / 10)),
+    st.integers(0, 20).map(lambda tenths: 1e7 * 10 ** (tenths / 10)),
+    st.sampled_from([8.0, 8e6, 1e18]),
+)
 
 
 @st.composite
 def graphs(draw: st.DrawFn, max_operators: int = 8) -> Graph:
     """A random DAG: operators with several inputs, outputs, parameters, some of them shared."""
-    n = draw(st.integers(1, max_operators))
+    n = min(max_operators, draw(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7, 8])))
     tensors = [_tensor(draw, f"x{i}") for i in range(draw(st.integers(1, 2)))]
     inputs = list(tensors)
     parameters = [
@@ -45,16 +49,21 @@ def graphs(draw: st.DrawFn, max_operators: int = 8) -> Graph:
     ]
     operators = []
     for index in range(n):
-        read = draw(
-            st.lists(st.sampled_from(tensors), min_size=1, max_size=3, unique_by=lambda t: t.name)
-        )
-        # Mostly what was produced last, so that graphs are deep and not only wide.
-        if draw(st.booleans()) and tensors[-1] not in read:
-            read.append(tensors[-1])
-        operands = [Operand(OperandKind.TENSOR, tensor.name) for tensor in read]
+        held = []
         if parameters:
             held = draw(st.lists(st.sampled_from(parameters), max_size=2, unique_by=id))
-            operands += [Operand(OperandKind.PARAMETER, p.name) for p in held]
+        # An operator may read parameters alone: a learned position table.
+        least = 0 if held and draw(st.booleans()) else 1
+        read = draw(
+            st.lists(
+                st.sampled_from(tensors), min_size=least, max_size=3, unique_by=lambda t: t.name
+            )
+        )
+        # Mostly what was produced last, so that graphs are deep and not only wide.
+        if least and draw(st.booleans()) and tensors[-1] not in read:
+            read.append(tensors[-1])
+        operands = [Operand(OperandKind.TENSOR, tensor.name) for tensor in read]
+        operands += [Operand(OperandKind.PARAMETER, p.name) for p in held]
         outputs = [_tensor(draw, f"t{index}_{k}") for k in range(draw(st.sampled_from([1, 1, 2])))]
         tensors += outputs
         operators.append(
@@ -66,7 +75,8 @@ def graphs(draw: st.DrawFn, max_operators: int = 8) -> Graph:
     # Whatever nobody reads is an output, so that nothing is folded away.
     read_names = {o.name for operator in operators for o in operator.operands}
     outputs_of_graph = [name for name in produced if name not in read_names]
-    extra = draw(st.lists(st.sampled_from(produced), max_size=1))
+    # A graph output may be read by an operator, too, or be a graph input.
+    extra = draw(st.lists(st.sampled_from([*produced, inputs[0].name]), max_size=1))
     outputs_of_graph += [name for name in extra if name not in outputs_of_graph]
     return assemble(
         Draft(
@@ -127,8 +137,14 @@ def costs_for(draw: st.DrawFn, graph: Graph, n_hosts: int, *, rules: bool = True
         edges = [tensor.name for tensor in graph.tensors]
         document["pins"] = [
             {"node": draw(st.sampled_from(names)), "host": draw(st.sampled_from(hosts))}
-            for _ in range(draw(st.sampled_from([0, 0, 1, 2])))
+            for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])))
         ]
+        if draw(st.sampled_from([False, False, True])):
+            # The device sees the data first and the server has the last word: a cut somewhere.
+            document["pins"] += [
+                {"node": names[0], "host": hosts[0]},
+                {"node": names[-1], "host": hosts[-1]},
+            ][: len(names)]
         if draw(st.booleans()):
             document["together"] = [
                 draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,16 +13,26 @@ from planner.errors import PlanError
 from planner.evaluation import evaluate
 from planner.formulation import build_problem
 from planner.graphs import Graph
+from planner.quantisation import rounding_s
 from planner.solving import solve
 from tests.strategies import problems
 
 
-@settings(
-    max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
-)
-@given(problems())
-def test_solvers_agree_exactly(case: tuple[Graph, Costs]) -> None:
-    graph, costs = case
+def test_solvers_agree_exactly() -> None:
+    tally: Counter[str] = Counter()
+
+    @settings(max_examples=6_300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(problems())
+    def check(case: tuple[Graph, Costs]) -> None:
+        tally[compare(*case)] += 1
+
+    check()
+    # Not counted: problems without a feasible placement. A real cut: more than one host is used.
+    assert tally["one host"] + tally["real cut"] >= 5_000
+    assert tally["real cut"] >= 1_500
+
+
+def compare(graph: Graph, costs: Costs) -> str:
     problem = build_problem(graph, costs)
     try:
         reference = solve(problem, "brute-force")
@@ -28,7 +40,7 @@ def test_solvers_agree_exactly(case: tuple[Graph, Costs]) -> None:
         for name in ("maxflow", "networkx"):
             with pytest.raises(PlanError, match="no placement satisfies the rules"):
                 solve(problem, name)
-        return
+        return "infeasible"
     for name in ("maxflow", "networkx"):
         solution = solve(problem, name)
         assert solution.is_proved
@@ -40,7 +52,8 @@ def test_solvers_agree_exactly(case: tuple[Graph, Costs]) -> None:
         op.name: hosts[h] for op, h in zip(graph.operators, reference.placement, strict=True)
     }
     delay = evaluate(graph, costs, placement)
-    n_terms = 4 * len(graph.operators) + 3 * len(graph.tensors) + 10
+    ticks_s = reference.value * reference.quantum_s
     assert delay.total_s == pytest.approx(
-        reference.value * reference.quantum_s, abs=n_terms * reference.quantum_s, rel=1e-12
+        ticks_s, abs=rounding_s(problem, reference.quantum_s), rel=1e-12
     )
+    return "real cut" if len(set(placement.values())) > 1 else "one host"
