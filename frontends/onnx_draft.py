@@ -18,7 +18,7 @@ from planner.drafts import (
 from planner.dtypes import is_floating, size_in_bytes
 from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dtypes import DTYPES
-from planner.frontends.onnx_nodes import RANDOM_OPS, Node
+from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_parameters import Parameters
 from planner.frontends.onnx_types import Knowledge, TensorType
 from planner.frontends.onnx_values import (
@@ -139,7 +139,7 @@ def _add_node(builder: Builder, node: Node) -> None:
             domain=node.domain,
             attributes=node.attributes,
             is_mergeable=node.is_pure and not is_random,
-            is_random=is_random or node.op in RANDOM_OPS,
+            is_random=is_random or not node.is_pure,
         )
     )
 

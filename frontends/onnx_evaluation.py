@@ -15,7 +15,7 @@ import onnx
 from onnx import helper
 
 from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_values import MAX_ELEMENTS, Array, array_name
+from planner.frontends.onnx_values import MAX_ELEMENTS, Array
 
 _MAX_TOTAL = 2**24
 """Elements computed for one model; above that the rest stays unevaluated."""
@@ -174,6 +174,3 @@ def shape_value(node: Node, shape: tuple[int, ...] | None) -> Array | None:
     if not isinstance(start, int) or not isinstance(end, int):
         return None
     return np.array(shape[start:end], np.int64)
-
-
-__all__ = ["Evaluator", "array_name", "shape_value"]

@@ -91,6 +91,12 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     freeze(builder.parameters, options.frozen)
     draft = builder.draft
     draft.notes[:0] = [*notes, *binding.notes]
+    if known.contradicted:
+        count, first = len(known.contradicted), known.contradicted[0]
+        draft.warnings.append(
+            f"the file declares shapes that its operators do not compute ({count}, the first for "
+            f"`{first}`): the computed ones are used"
+        )
     separate = TieSeparator(tied=options.tied, untied=options.untied)
     graph = assemble(draft, separate_ties=separate, digest=digest)
     check_sized(graph, builder.unsized, where=where)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
@@ -17,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from planner.documents import unreadable
 from planner.errors import GraphError, InputError, PlannerError, raise_all
+from planner.file_kinds import guess_kind
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
@@ -28,14 +28,6 @@ DIGEST_BYTES = 64 * 1024 * 1024
 
 MAX_INLINED_NODES = 1_000_000
 """Local functions that call each other can multiply without bound; no model comes near this."""
-
-_KNOWN_STARTS = (
-    (b"PK\x03\x04", "it looks like a TorchScript / torch.export archive (a zip file)"),
-    (b"version https://git-lfs", "it looks like a Git LFS pointer; run `git lfs pull`"),
-    (b"\x89HDF\r\n", "it looks like an HDF5 (Keras) file"),
-    (b"\x80\x02", "it looks like a Python pickle (a PyTorch state dict)"),
-    (b"\x1f\x8b", "it looks like a gzip file"),
-)
 
 
 def read_model(
@@ -114,16 +106,13 @@ def _plain(options: LoadOptions) -> tuple[object, ...]:
 def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputError:
     """PLN112, with a guess at what the file is instead."""
     head = bytes(content[:512])
-    guess = next((text for start, text in _KNOWN_STARTS if head.startswith(start)), None)
+    kind = guess_kind(head)
     if not head:
-        guess = "it is empty"
-    elif guess is None and head[4:8] == b"ORTM":
-        guess = "it looks like an onnxruntime `.ort` file; plan the `.onnx` file it was made from"
-    elif guess is None and re.match(rb"\s*[{\[]", head):
-        guess = "it looks like JSON"
-    elif guess is None and re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head):
-        guess = "it looks like text"
-    reason = guess or detail or "the protobuf message is malformed or cut off"
+        reason = "it is empty"
+    elif kind is not None:
+        reason = f"it looks like {kind}"
+    else:
+        reason = detail or "the protobuf message is malformed or cut off"
     return InputError(f"not an ONNX model: {reason}", code="PLN112", where=where)
 
 

@@ -54,11 +54,21 @@ def infer(
                 known.evaluated.add(node.name)
     _declare(model)
     known.types = _declared_types(model, initializers)
+    declared = _set_aside(model, known.types)
     evaluator = Evaluator(opset)
     computed, _ = _walk(nodes, known, evaluator, None)
     _substitute(model, computed)
     known.merge(run_inference(model, where))
     refine(model, nodes, known, evaluator, where=where)
+    if has_unknown(nodes, known):
+        missing = {name: kind for name, kind in declared.items() if known.shape(name) is None}
+        known.merge(missing)
+        declare_types(model, {n: k for n, k in missing.items() if k.shape is not None and k.dtype})
+        known.merge(run_inference(model, where))
+        refine(model, nodes, known, evaluator, where=where)
+    known.contradicted = [
+        name for name, kind in declared.items() if kind.shape not in (None, known.shape(name))
+    ]
     return known
 
 
@@ -90,6 +100,30 @@ def _declare(model: onnx.ModelProto) -> None:
     if len(kept) < len(graph.input):
         del graph.input[:]
         graph.input.extend(kept)
+
+
+def _set_aside(model: onnx.ModelProto, given: Mapping[str, TensorType]) -> dict[str, TensorType]:
+    """Take the types out of the model that it declares for results; inputs and weights keep theirs.
+
+    Inference believes what is declared, though it may be a leftover from another batch. So
+    declarations serve only where nothing can be inferred.
+    """
+    cache: dict[bytes, TensorType] = {}
+    graph = model.graph
+    declared = {value.name: read_type(value.type, cache) for value in graph.value_info}
+    del graph.value_info[:]
+    for value in graph.output:
+        declared[value.name] = read_type(value.type, cache)
+        kind = given.get(value.name)
+        if kind is not None and kind.shape is not None and kind.dtype:
+            _set_type(value, kind)
+        else:
+            value.ClearField("type")
+    return declared
+
+
+def _set_type(value: onnx.ValueInfoProto, kind: TensorType) -> None:
+    value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind.dtype, kind.shape))
 
 
 def _declared_types(
@@ -187,6 +221,11 @@ def _substitute(model: onnx.ModelProto, computed: Mapping[str, Array]) -> None:
     for name, array in computed.items():
         if name in read:
             graph.initializer.append(_as_initializer(name, array))
+    for value in graph.output:
+        if value.name in computed:
+            array = computed[value.name]
+            code = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+            _set_type(value, TensorType(code, tuple(array.shape)))
     del graph.node[:]
     graph.node.extend(kept)
 

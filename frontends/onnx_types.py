@@ -27,13 +27,15 @@ class Knowledge:
     """What is known about the tensors of a graph, by name.
 
     `values` are small arrays that do not depend on the inputs' values, `names` what `array_name`
-    calls them; `evaluated` are the operators whose outputs are all among them.
+    calls them; `evaluated` are the operators whose outputs are all among them; `contradicted` the
+    tensors for which the file declares another shape than its operators compute.
     """
 
     types: dict[str, TensorType] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     evaluated: set[str] = field(default_factory=set)
+    contradicted: list[str] = field(default_factory=list)
 
     def add(self, name: str, array: Array) -> None:
         """Take note of the value of a tensor."""

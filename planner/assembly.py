@@ -1,7 +1,7 @@
 """From a draft, by name and unchecked, to a `Graph`: check, sort, fold, merge, index.
 
-Every frontend ends here, so that what is folded away is the same for all of them (design, "Not in
-the problem"): what constants alone produce, what only re-arranges one parameter, second copies of
+Every frontend ends here, so that what is folded away is the same for all of them (docs/theory.md,
+§10): what constants alone produce, what only re-arranges one parameter, second copies of
 identical operators, and what nobody reads. Each pass is one walk over the operators.
 """
 
@@ -13,9 +13,11 @@ from planner.checking import check_names
 from planner.drafts import (
     Draft,
     DraftOperator,
+    DraftTensor,
     Operand,
     OperandKind,
 )
+from planner.dtypes import is_floating
 from planner.errors import GraphError
 from planner.graphs import Graph
 from planner.indexing import index_draft
@@ -133,6 +135,7 @@ def fold_rearrangements(draft: Draft) -> None:
     """Let the readers of a transposed, reshaped, cast … parameter read the parameter itself."""
     alias: dict[str, str] = {}
     outputs = set(draft.outputs)
+    trainable = {p.name for p in draft.parameters if p.trainable}
     kept: list[DraftOperator] = []
     for operator in draft.operators:
         if alias and any(o.name in alias for o in operator.operands):
@@ -143,12 +146,18 @@ def fold_rearrangements(draft: Draft) -> None:
                 for o in operator.operands
             )
         source = _rearranged_parameter(operator)
-        if source is None or operator.outputs[0].name in outputs:
+        if source is None or not _may_fold(operator.outputs[0], outputs, source in trainable):
             kept.append(operator)
             continue
         alias[operator.outputs[0].name] = source
         draft.folded[operator.name] = f"rearranged parameter: only re-arranges `{source}`"
     draft.operators = kept
+
+
+def _may_fold(result: DraftTensor, outputs: set[str], is_trainable: bool) -> bool:
+    """Not a graph output, nor what stops a trainable parameter's gradient or decides about it."""
+    is_stop = result.requires_grad is not None or not is_floating(result.dtype)
+    return result.name not in outputs and not (is_stop and is_trainable)
 
 
 def _rearranged_parameter(operator: DraftOperator) -> str | None:

@@ -65,7 +65,6 @@ def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Com
 
 def _ask(name: str, problem: Problem, total_of: Callable[[IntArray], float]) -> Comparison:
     try:
-        able = SOLVERS.get(name).capabilities
         solution = solve(problem, name)
     except PlannerError as error:
         if error.exit_code == 3:
@@ -74,7 +73,7 @@ def _ask(name: str, problem: Problem, total_of: Callable[[IntArray], float]) -> 
     is_feasible = solution.status is not Status.INFEASIBLE
     return Comparison(
         solver=name,
-        is_exact=able.is_exact,
+        is_exact=_is_exact(name),
         is_refused=False,
         is_proved=solution.is_proved,
         total_s=total_of(solution.placement) if is_feasible else None,
@@ -87,7 +86,7 @@ def _ask(name: str, problem: Problem, total_of: Callable[[IntArray], float]) -> 
 def _refused(name: str, message: str) -> Comparison:
     return Comparison(
         solver=name,
-        is_exact=False,
+        is_exact=_is_exact(name),
         is_proved=False,
         is_refused=True,
         total_s=None,
@@ -95,3 +94,10 @@ def _refused(name: str, message: str) -> Comparison:
         seconds=None,
         message=message,
     )
+
+
+def _is_exact(name: str) -> bool:
+    try:
+        return SOLVERS.peek(name).capabilities.is_exact
+    except PlannerError:  # it does not load, and is shown as refused
+        return False

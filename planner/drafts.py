@@ -59,8 +59,8 @@ class DraftParameter:
 class DraftOperator:
     """One operator.
 
-    `is_mergeable`: equal operands give equal results. `is_random`: its result is another one on
-    every host that computes it, so it is placed even if it reads constants alone.
+    `is_mergeable`: equal operands give equal results. `is_random`: its result is, or
+    may be, another one on every host, so it is placed even if it reads constants alone.
     """
 
     name: str

@@ -6,7 +6,6 @@
     ├── PluginError         PLN3xx  unknown, clashing or broken plug-ins, absent dependencies, costs
     ├── PlanError           PLN4xx  no placement, contradictory rules, an unsupported request
     ├── SolverError         PLN5xx  a solver that stopped without a proof
-    ├── VerificationError   PLN6xx  a plan that does not hold
     └── ProblemReport       several of the above, found together in one input
 
 An error that is not a `PlannerError` is a defect of the planner itself.
@@ -88,10 +87,6 @@ class SolverError(PlannerError):
     """A solver that stopped without a proof."""
 
     default_exit_code = 5
-
-
-class VerificationError(PlannerError):
-    """A plan or placement that does not hold."""
 
 
 class ProblemReport(PlannerError):  # noqa: N818 (a report of errors, not one)

@@ -1,7 +1,8 @@
-"""What a given placement costs, straight from the formulas of the design, §2.
+"""What a given placement costs, straight from the formulas of docs/theory.md, §1.
 
-This module shares nothing with the problem's terms, the network or any solver: it is what they are
-checked against. It works in float64 and adds up with `math.fsum`.
+This module shares the priced inputs (`planner.pricing`) with the problem, but nothing of its terms,
+the network or any solver: it is what they are checked against. It works in float64 and adds up with
+`math.fsum`.
 """
 
 from __future__ import annotations

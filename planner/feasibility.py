@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from planner.errors import PlanError
-from planner.graphs import IntArray
+from planner.graphs import BoolArray, IntArray
 
-BoolArray = npt.NDArray[np.bool_]
 Describe = Callable[[int, int, int], str]
 
 

@@ -1,4 +1,4 @@
-"""The problem of the design, §2, from a graph, its costs and a scenario."""
+"""The problem of docs/theory.md, §1, from a graph, its costs and a scenario."""
 
 from __future__ import annotations
 

@@ -60,9 +60,8 @@ class LoadOptions:
 class Frontend(Protocol):
     """A reader of one kind of model file.
 
-    `tests/` has a conformance suite that every frontend passes: equal bytes and options give an
-    equal graph and digest, every deliberate error is a `PlannerError`, and `load` writes nothing
-    beside the user's files.
+    Equal bytes and options give an equal graph and digest, every deliberate error is a
+    `PlannerError`, and `load` writes nothing beside the user's files.
     """
 
     @property
@@ -75,7 +74,7 @@ class Frontend(Protocol):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Distributions that it needs; checked, without importing them, before `load`."""
+        """Top-level modules that it needs; checked, without importing them, before `load`."""
 
     def recognizes(self, head: bytes) -> bool:
         """Whether a file that starts with `head` (at least 64 bytes, or all of it) looks readable.

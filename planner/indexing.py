@@ -25,18 +25,18 @@ def index_draft(draft: Draft, digest: str) -> Graph:
     readers: list[list[int]] = [[] for _ in draft.parameters]
     operators: list[Operator] = []
     for index, operator in enumerate(draft.operators):
-        inputs: list[int] = []
-        parameters: list[int] = []
+        inputs: dict[int, None] = {}  # an ordered set: an operator may have very many
+        parameters: dict[int, None] = {}
         for kind, name, _ in operator.operands:
             if kind is OperandKind.TENSOR:
                 tensor = tensor_index[name]
                 if tensor not in inputs:
-                    inputs.append(tensor)
+                    inputs[tensor] = None
                     consumers[tensor].append(index)
             elif kind is OperandKind.PARAMETER:
                 parameter = parameter_index[name]
                 if parameter not in parameters:
-                    parameters.append(parameter)
+                    parameters[parameter] = None
                     readers[parameter].append(index)
         outputs = tuple([tensor_index[output.name] for output in operator.outputs])
         operators.append(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from planner.documents import check_regular, unreadable
 from planner.errors import InputError, PlannerError, PluginError, raise_all
+from planner.file_kinds import guess_kind
 from planner.frontend_api import Frontend, LoadOptions
 from planner.graphs import Graph
 from planner.registry import FRONTENDS
@@ -49,12 +50,12 @@ def load(
     1
     """
     options = LoadOptions(
-        inputs=tuple(inputs or ()),
+        inputs=_strings("inputs", inputs or ()),
         batch=batch,
         dims=dict(dims or {}),
-        frozen=tuple(frozen),
-        tied=tuple(tied),
-        untied=tuple(untied),
+        frozen=_strings("frozen", frozen),
+        tied=_strings("tied", tied),
+        untied=_strings("untied", untied),
         shapes=shapes,
     )
     _check_options(options)
@@ -66,6 +67,13 @@ def load(
         raise InputError(f"the file is {what}, expected a model", code="PLN104", where=where)
     chosen = FRONTENDS.get(frontend, where="frontend") if frontend else _find(data, head, where)
     return chosen.load(data, where=where, options=options)
+
+
+def _strings(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str):  # which is a sequence of strings as well, of one letter each
+        text = f"`{what}` is {values!r}, expected a list of strings"
+        raise InputError(text, code="PLN117", where=what, hint=f"{what}=[{values!r}]")
+    return tuple(values)
 
 
 def _check_options(options: LoadOptions) -> None:
@@ -115,8 +123,10 @@ def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
     if broken is not None:
         raise broken
     named = f"its suffix is `{suffix}` and " if suffix else ""
+    kind = guess_kind(head)
+    seen = f"it looks like {kind}" if kind else f"{named}its content is not recognised"
     raise InputError(
-        f"no frontend reads this: {named}its content is not recognised",
+        f"no frontend reads this: {seen}",
         code="PLN118",
         where=where,
         hint=f"suffixes that are read: {', '.join(f'`{suffix}`' for suffix in suffixes)}",

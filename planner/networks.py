@@ -1,4 +1,4 @@
-"""The network of the design, §3: its minimum s-t cut is the best placement.
+"""The network of docs/theory.md, §2: its minimum s-t cut is the best placement.
 
 The structure depends on the graph and the rules alone; a link state only changes capacities. Every
 arc therefore names a slot of the flattened terms (or the infinite one), and capacities are one

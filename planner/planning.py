@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 
 from planner.cost_files import Costs
 from planner.costs import CostTable
@@ -85,7 +84,7 @@ def plan(
                 baseline(graph, table, scenario, problem, name, delay.total_s) for name in baselines
             ),
             notes=(*graph.notes, *table.notes),
-            warnings=tuple(warnings_for(graph, scenario)),
+            warnings=tuple(warnings_for(graph, costs)),
         ),
         placement={
             operator.name: hosts[host]
@@ -102,13 +101,24 @@ def tool_version() -> str:
         return "unknown"
 
 
-def warnings_for(graph: Graph, scenario: Scenario) -> list[str]:
-    """What may make a plan for this scenario mean something else than expected."""
+def warnings_for(graph: Graph, costs: Costs) -> list[str]:
+    """What may make a plan mean something else than expected."""
     found = list(graph.warnings)
-    if scenario.workload.is_training and graph.is_inference_export:
+    if costs.workload.mode == "training" and graph.is_inference_export:
         found.append(
-            "the model looks exported for inference (BatchNorm folded or in inference mode, no "
-            "Dropout), but the plan is for training: export it in training mode"
+            "the plan is for training, but the model has neither BatchNormalization nor Dropout "
+            "in training mode: if it was exported for inference, export it for training"
+        )
+    if costs.workload.mode == "training" and not any(p.trainable for p in graph.parameters):
+        found.append(
+            "the plan is for training, but the model has no trainable parameter: no gradient is "
+            "sent and nothing is exchanged"
+        )
+    limited = [f"`{host.name}`" for host in costs.hosts if host.memory_bytes is not None]
+    if limited:
+        found.append(
+            f"`memory_bytes` of {', '.join(limited)} is not looked at: a minimum cut cannot limit "
+            "memory, and the plan may need more"
         )
     return found
 
@@ -124,11 +134,15 @@ def _checked_delay(
     broken = list(violations(graph, scenario, solution.placement))
     delay = delay_of(graph, table, scenario, solution.placement)
     ticks_s = solution.value * solution.quantum_s
-    tolerance = rounding_s(problem, solution.quantum_s) + 1e-9 * delay.total_s
+    rounding = rounding_s(problem, solution.quantum_s)
+    tolerance = rounding + 1e-9 * delay.total_s
+    is_coarse = solution.is_proved and rounding > 1e-3 * delay.total_s
     is_clipped = not solution.is_proved and solution.value > problem.ticks.bound
     surplus = delay.total_s - ticks_s
-    if broken or surplus < -tolerance or (surplus > tolerance and not is_clipped):
-        reason = str(broken[0]) if broken else f"{delay.total_s} s, its ticks say {ticks_s} s"
+    is_off = surplus < -tolerance or (surplus > tolerance and not is_clipped)
+    if broken or is_off or (is_coarse and delay.total_s > 0):
+        figures = f"{delay.total_s} s, its ticks of {solution.quantum_s} s say {ticks_s} s"
+        reason = str(broken[0]) if broken else figures
         raise SolverError(
             f"the answer of `{solution.solver}` does not hold: {reason}",
             code="PLN502",
@@ -207,9 +221,3 @@ def baseline(
         ratio=total / best_s if best_s > 0 else None,
         message=message,
     )
-
-
-def host_runs(placement: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(first, last + 1, host) of every run of operators, in graph order, on one host."""
-    edges = [0, *(i for i, (a, b) in enumerate(pairwise(placement), 1) if a != b), len(placement)]
-    return [(a, b, placement[a]) for a, b in pairwise(edges) if a < b]

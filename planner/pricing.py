@@ -225,6 +225,6 @@ def wire_bytes(graph: Graph, workload: Workload) -> IntArray:
 
 
 def _floating_bits(dtype: str | None) -> int:
-    if not is_floating(dtype):
+    if not is_floating(dtype) or (dtype or "").startswith("complex"):
         return 0
     return BITS[dtype] if dtype else ASSUMED_BITS

@@ -220,7 +220,7 @@ class Problem:
 
     @cached_property
     def ticks(self) -> Ticks:
-        """Every term of this state in whole ticks; see the design, §3, "Integers"."""
+        """Every term of this state in whole ticks; see docs/theory.md, §6."""
         return quantise(self)
 
     def total(self, terms: Terms[Number], placement: IntArray) -> Number:
@@ -237,10 +237,10 @@ class Problem:
         if len(x):
             last = np.maximum.reduceat(placements[:, x.readers], x.indptr[:-1], axis=1)
             first = np.where(x.source < 0, -1 - x.source, placements[:, np.maximum(x.source, 0)])
-            zero = np.zeros((len(x), 1), terms.transfer.dtype)
-            upto = np.concatenate([zero, np.cumsum(terms.transfer, axis=1)], axis=1)
-            rows = np.arange(len(x))
-            result = result + (upto[rows, np.maximum(last, first)] - upto[rows, first]).sum(axis=1)
+            # Link by link: a difference of running sums would lose a fast link behind a slow one.
+            for link in range(self.n_links):
+                crosses = (first <= link) & (link < last)
+                result = result + (terms.transfer[:, link] * crosses).sum(axis=1)
         if len(self.tied.bits):
             hosts = placements[:, self.tied.readers]
             low = np.minimum.reduceat(hosts, self.tied.indptr[:-1], axis=1)

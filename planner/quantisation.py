@@ -30,7 +30,8 @@ def quantise(problem: Problem) -> Ticks:
     known += [p for p in (prefix, problem.incumbent) if p is not None]
     placements = np.stack(known)
     totals = problem.totals(seconds, placements)
-    best, bound_s = placements[totals.argmin()], float(totals.min())
+    # A bound must not be below the value by a rounding error, or it would clip what it is made of.
+    best, bound_s = placements[totals.argmin()], float(totals.min()) * (1 + 1e-9)
     flat = seconds.flat()
     total = float(np.minimum(flat, bound_s).sum()) * (1 + 1e-9)
     slack = 2 * len(flat) + 2

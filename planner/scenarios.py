@@ -38,7 +38,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What a round consists of; see the design, §2. Sizes in bytes."""
+    """What a round consists of; see docs/theory.md, §1. Sizes in bytes."""
 
     mode: Mode = Mode.TRAINING
     iterations_per_round: int = 1

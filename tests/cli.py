@@ -130,7 +130,6 @@ COSTS: dict[str, Any] = {
             "model": "table",
             "nodes": [{"name": "conv", "forward_s": 0.1, "backward_s": 0.2}],
             "default": {"forward_s": 0.01, "backward_s": 0.02},
-            "memory_bytes": 1000000,
         },
         {
             "name": "server",

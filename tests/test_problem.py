@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,13 @@ from planner.problems import Problem
 from planner.quantisation import MAX_TICKS
 from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
 from planner.solving import solve
+from tests.cli import run_planner
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
+
+ONE_OPERATOR = (
+    '{"kind": "graph", "version": 1, "inputs": [{"name": "x", "bytes": 1000}], "outputs": ["y"],'
+    ' "nodes": [{"name": "f", "op": "F", "inputs": ["x"], "outputs": [{"name": "y", "bytes": 8}]}]}'
+)
 
 
 def make(graph: Graph | None = None, n_hosts: int = 2, **changes: Any) -> tuple[Graph, Costs]:
@@ -123,6 +132,44 @@ def test_costs_far_below_every_prefix_are_still_told_apart(solver: str) -> None:
     solution = solve(planner.problem(graph, check_costs(document, "test")), solver)
     assert solution.placement.tolist() == [1, 0]
     assert solution.value * solution.quantum_s == pytest.approx(4e-11 + 8 * 600_000 / 1e18)
+
+
+@pytest.mark.parametrize("solver", ["maxflow", "networkx", "brute-force"])
+def test_a_fast_link_behind_a_slow_one_is_not_lost(solver: str) -> None:
+    graph = graph_of(
+        [operator("a", ["x"], 4), operator("b", ["a_out"], 4)], ["b_out"], input_bytes=1000
+    )
+    slow = {"uplink_bps": 1.0, "downlink_bps": 1e6}
+    fast = {"uplink_bps": 1e18, "downlink_bps": 1e6}
+    changes = {
+        "workload": {"mode": "inference"},
+        "inputs": [{"name": "x", "host": "h1"}],
+        "links": [slow, fast],
+    }
+    document: Any = costs_document(graph, 3, **changes)
+    seconds = {"a": (9.0, 0.0, 9.0), "b": (9.0, 0.9, 0.0)}
+    for host, entry in enumerate(document["hosts"]):
+        entry["nodes"] = [{"name": n, "forward_s": s[host]} for n, s in seconds.items()]
+    plan = planner.plan(graph, check_costs(document, "test"), solver)
+    assert plan.certificate.holds
+    assert plan.placement == {"a": "h1", "b": "h2"}
+    assert plan.total_s == pytest.approx(8 * 4 / 1e18)
+
+
+def test_totals_of_seconds_do_not_cancel() -> None:
+    """Against exact fractions, link by link."""
+    instance = problem(n_hosts=3, inputs=[{"name": "x", "host": "h1"}]).with_links(
+        uplink_bps=[1e-2, 1e17], downlink_bps=[1e-2, 1e17]
+    )
+    placement = np.array([1, 2, 1, 2, 2])
+    x, seconds = instance.transfers, instance.seconds
+    exact = sum(Fraction(float(seconds.unary[h, v])) for v, h in enumerate(placement))
+    for row in range(len(x)):
+        source = int(x.source[row])
+        first = -1 - source if source < 0 else int(placement[source])
+        last = max(int(placement[r]) for r in x.readers[x.indptr[row] : x.indptr[row + 1]])
+        exact += sum(Fraction(float(seconds.transfer[row, k])) for k in range(first, last))
+    assert instance.total(seconds, placement) == pytest.approx(float(exact), rel=1e-12)
 
 
 def test_free_problem_has_value_zero() -> None:
@@ -328,6 +375,35 @@ def test_a_placement_below_its_own_bound_is_a_defect() -> None:
     assert bounded_solution(instance, latest, value - 1, **words).status is Status.LIMIT
     with pytest.raises(SolverError, match="nothing is below"):
         bounded_solution(instance, latest, value + 1, **words)
+
+
+def test_a_solver_that_stops_without_a_proof_makes_no_optimal_plan(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Cut(_Liar):
+        def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+            honest = registry.SOLVERS.peek("networkx").solve(problem, limits=limits)
+            cut = {"lower_bound": honest.value - 1, "status": Status.LIMIT}
+            return replace(honest, solver=self.name, **cut)
+
+    monkeypatch.setitem(registry.SOLVERS._loaded, "maxflow", Cut(0))
+    graph_file, costs_file = tmp_path / "graph.json", tmp_path / "costs.json"
+    graph_file.write_text(ONE_OPERATOR)
+    graph = planner.load(graph_file)
+    costs_file.write_text(json.dumps(costs_document(graph, 2)))
+    outcome = run_planner("plan", str(graph_file), "--costs", str(costs_file))
+    assert outcome.status == 5
+    assert "Optimal" not in outcome.stdout
+    assert "Not proved: maxflow gives a lower bound of" in outcome.stdout
+    assert "no trainable parameter" in outcome.stderr
+
+
+def test_a_memory_limit_that_is_not_looked_at_is_said() -> None:
+    graph = diamond()
+    document: Any = costs_document(graph, 2)
+    document["hosts"][0]["memory_bytes"] = 1
+    plan = planner.plan(graph, check_costs(document, "test"))
+    assert any("`memory_bytes` of `h0` is not looked at" in text for text in plan.warnings)
 
 
 def test_a_network_that_or_tools_would_crash_on_is_refused() -> None:

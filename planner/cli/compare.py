@@ -32,13 +32,11 @@ def command(model: str, **values: Any) -> None:
     from planner.cli.places import placed_in
     from planner.comparison import compare
     from planner.planning import warnings_for
-    from planner.pricing import scenario_of
 
     graph, costs = load_both(model, values)
     with placed_in(take(ScenarioOptions, values), costs):
-        warnings = warnings_for(graph, scenario_of(graph, costs))
         rows = compare(graph, costs, values["solvers"])
-    tell(warnings, graph.notes)
+    tell(warnings_for(graph, costs), graph.notes)
     if values["output_format"] == "json":
         write_json({"graph": graph.name, "rows": [row.to_dict() for row in rows]})
         return

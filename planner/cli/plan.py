@@ -15,6 +15,8 @@ from planner.cli.options import (
     take,
 )
 
+EXIT_UNPROVED = 5
+
 
 @click.command("plan")
 @click.argument("model", metavar="GRAPH")
@@ -27,7 +29,7 @@ from planner.cli.options import (
               help="Save the plan (plan.v1).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--all", "show_all", is_flag=True, help="List every operator and tensor.")
-def command(model: str, **values: Any) -> None:
+def command(model: str, **values: Any) -> int:
     """Where to cut the model GRAPH (ONNX, or a JSON graph spec) so that a round takes least.
 
     \b
@@ -58,6 +60,9 @@ def command(model: str, **values: Any) -> None:
         from planner.cli.plan_view import show_plan
 
         show_plan(made, costs, show_all=values["show_all"])
+    # An exact solver that stopped without a proof; a policy never promised one.
+    is_cut_short = made.certificate.status == "limit"
+    return EXIT_UNPROVED if is_cut_short else 0
 
 
 def check_output(output: Path, inputs: list[Path | None], *, force: bool) -> None:

@@ -8,7 +8,6 @@ from itertools import pairwise
 from planner.cli.console import write_out
 from planner.cli.tables import Table, show
 from planner.cost_files import Costs
-from planner.planning import host_runs
 from planner.plans import CrossingEntry, Plan
 from planner.units import format_bytes, format_rate, format_seconds
 
@@ -43,7 +42,9 @@ def title(plan: Plan, costs: Costs) -> tuple[str, Table]:
         rates = f"{format_rate(link.uplink_bps)} up, {format_rate(link.downlink_bps)} down"
         latency = f", {format_seconds(link.latency_s)} latency" if link.latency_s else ""
         links.add_row(f"{host} → {following}: {rates}{latency}")
-    return f"{head.graph}: {head.mode}{batch}{rounds if head.mode == 'training' else ''}", links
+    wire = f", {costs.workload.wire_dtype} on the wire" if costs.workload.wire_dtype else ""
+    work = f"{head.mode}{batch}{rounds if head.mode == 'training' else ''}"
+    return f"{head.graph}: {work}{wire}", links
 
 
 def placement_title(plan: Plan) -> str:
@@ -159,7 +160,14 @@ def verdict(plan: Plan) -> str:
             f"Proof: lower bound = value = {proof.value} ticks of {proof.quantum_s:.3g} s\n"
             f"({head.solver}, {head.solver_version})."
         )
+    bound = f"a lower bound of {proof.lower_bound} ticks only" if proof.lower_bound else "no bound"
     return (
-        f"Not proved: {head.solver} gives no lower bound ({proof.message}).\n"
+        f"Not proved: {head.solver} gives {bound} ({proof.message}).\n"
         "Use `--solver auto` for a proof."
     )
+
+
+def host_runs(placement: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(first, last + 1, host) of every run of operators, in graph order, on one host."""
+    edges = [0, *(i for i, (a, b) in enumerate(pairwise(placement), 1) if a != b), len(placement)]
+    return [(a, b, placement[a]) for a, b in pairwise(edges) if a < b]
