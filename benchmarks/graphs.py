@@ -59,6 +59,19 @@ def transformer(path: Path, n_operators: int, *, width: int = 256, sequence: int
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
 
 
+def chain(path: Path, n_operators: int) -> None:
+    """Write `n_operators` Relus in a row: the least that inference can have to do."""
+    w = _Writer()
+    x = "x"
+    for i in range(n_operators):
+        x = w.op("Relu", f"relu{i}", x)
+    info = helper.make_tensor_value_info
+    ends = (info(name, TensorProto.FLOAT, (1, 64)) for name in ("x", x))
+    graph = helper.make_graph(w.nodes, "chain", [next(ends)], [next(ends)])
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+
+
 def _norm(w: _Writer, name: str, x: str, width: int) -> str:
     gamma, beta = w.weight(f"{name}.weight", (width,)), w.weight(f"{name}.bias", (width,))
     return w.op("LayerNormalization", name, x, gamma, beta, axis=-1)

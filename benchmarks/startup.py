@@ -8,6 +8,7 @@ ratios of interleaved runs, each a process of its own.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from machine import describe
 
 ROOT = Path(__file__).resolve().parent.parent
+# As installed packages are, with byte code beside them; the first run of each does not count.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 BARE = """
 import sys, onnx, onnx.shape_inference
 model = onnx.load(sys.argv[1], load_external_data=False)
@@ -29,7 +32,7 @@ from ortools.graph.python import max_flow
 def seconds(command: list[str]) -> float:
     """Wall-clock seconds of one process."""
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
     return time.perf_counter() - start
 
 

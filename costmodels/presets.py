@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from planner.documents import Items, StrictModel, parse_json, validate
-from planner.errors import PluginError, name_hint
+from planner.errors import PluginError, nearest
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -101,6 +101,13 @@ def get(name: str, *, where: str | None = None) -> Preset:
             f"hardware `{name}` is not known",
             code="PLN305",
             where=where,
-            hint=name_hint(name, _presets(), "presets"),
+            hint=_hint(name),
         )
     return found
+
+
+def _hint(name: str) -> str:
+    """The nearest preset, and all of them: there is no other list."""
+    close = nearest(name, _presets())
+    listing = f"presets: {', '.join(f'`{known}`' for known in _presets())}"
+    return f"did you mean `{close}`? {listing}" if close else listing

@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError
 
 from planner.documents import unreadable
 from planner.errors import GraphError, InputError, PlannerError, raise_all
-from planner.file_kinds import guess_kind
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
@@ -106,6 +105,8 @@ def _plain(options: LoadOptions) -> tuple[object, ...]:
 def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputError:
     """PLN112, with a guess at what the file is instead."""
     head = bytes(content[:512])
+    from planner.file_kinds import guess_kind  # only once something is wrong
+
     kind = guess_kind(head)
     if not head:
         reason = "it is empty"

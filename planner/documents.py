@@ -21,7 +21,6 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic import JsonValue as JsonSchema
 
-from planner.complaints import pointer_step, show_value, validation_problems
 from planner.errors import InputError, PlannerError, name_hint, nearest, raise_all, shorten
 
 T = TypeVar("T")
@@ -260,6 +259,8 @@ def _lexical_problems(
 def _lexical_problem(value: JsonValue) -> str | None:
     match value:
         case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            from planner.complaints import show_value
+
             return f"is {show_value(value)}, expected whole characters: half of a pair is none"
         case float() if not math.isfinite(value):
             return "is not a finite number"
@@ -269,6 +270,8 @@ def _lexical_problem(value: JsonValue) -> str | None:
 
 
 def _place(where: str, trail: Trail) -> str:
+    from planner.complaints import pointer_step  # only once something is wrong
+
     steps: list[str] = []
     while trail is not None:
         trail, step = trail
@@ -285,5 +288,7 @@ def validate(model: type[Model], document: JsonValue, where: str) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
+        from planner.complaints import validation_problems
+
         raise_all(validation_problems(error, model, document, where))
         raise AssertionError("a validation error without problems") from error

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from planner.documents import check_regular, unreadable
 from planner.errors import InputError, PlannerError, PluginError, raise_all
-from planner.file_kinds import guess_kind
 from planner.frontend_api import Frontend, LoadOptions
 from planner.graphs import Graph
 from planner.registry import FRONTENDS
@@ -122,6 +121,8 @@ def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
         return FRONTENDS.get(recognised)
     if broken is not None:
         raise broken
+    from planner.file_kinds import guess_kind  # only once nothing reads the file
+
     named = f"its suffix is `{suffix}` and " if suffix else ""
     kind = guess_kind(head)
     seen = f"it looks like {kind}" if kind else f"{named}its content is not recognised"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import ortools
 from ortools.graph.python import max_flow
 
 from planner.errors import SolverError
 from planner.graphs import BoolArray, IntArray
 from planner.networks import SINK, SOURCE, Network
+
+VERSION: str = ortools.__version__
 
 
 def minimum_cut(network: Network, capacities: IntArray) -> tuple[int, BoolArray]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import version
 
-from planner.minimum_cuts import minimum_cut
+from planner.minimum_cuts import VERSION, minimum_cut
 from planner.networks import network_of
 from planner.problems import Problem
 from planner.solutions import Capabilities, Limits, Solution, bounded_solution
@@ -35,7 +34,7 @@ class MaxFlow:
             network.placement(source_side),
             flow,
             solver=self.name,
-            solver_version=f"ortools {version('ortools')}",
+            solver_version=f"ortools {VERSION}",
             message=f"OPTIMAL, flow {flow}",
             started=start,
         )

@@ -44,7 +44,7 @@ def test_table_for_people(graph: Path, costs: Path) -> None:
     outcome = run_planner("plan", graph, "--costs", costs, "--server", "a100")
     assert (outcome.status, outcome.stderr) == (0, "")
     lines = outcome.stdout.splitlines()
-    assert lines[0] == "toy: training, batch 4, 5 iterations per round"
+    assert lines[0] == "toy: training, batch 4, 5 iterations per round, float16 on the wire"
     assert lines[1] == "device → server: 50 Mbit/s up, 100 Mbit/s down, 2.00 ms latency"
     for heading in ("Placement: 3 operators", "Crossing: ", "Delay", "Compared with", "Optimal: "):
         assert any(line.startswith(heading) for line in lines), heading

@@ -48,7 +48,7 @@ def test_transcripts_are_what_the_commands_print(folder: Path) -> None:
             command, _, shown = part.partition("\n")
             printed = run(command, folder)
             if shown.strip():
-                assert normal(printed.stdout) == normal(shown)
+                assert normal(printed.stderr + printed.stdout) == normal(shown)
 
 
 def test_python_runs(folder: Path) -> None:
@@ -68,7 +68,7 @@ def test_costs_file_is_the_example() -> None:
 
 def test_make_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    wanted = set(re.findall(r"`?make ([a-z]+)", README))
+    wanted = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
     assert {"demo", "test", "bench"} <= wanted <= targets
 
 
