@@ -61,13 +61,20 @@ def infer(
     known.merge(run_inference(model, where))
     refine(model, nodes, known, evaluator, where=where)
     if has_unknown(nodes, known):
-        missing = {name: kind for name, kind in declared.items() if known.shape(name) is None}
+        missing = {
+            name: declared[name]
+            for node in nodes
+            for name in node.outputs
+            if name in declared and known.shape(name) is None
+        }
         known.merge(missing)
         declare_types(model, {n: k for n, k in missing.items() if k.shape is not None and k.dtype})
         known.merge(run_inference(model, where))
         refine(model, nodes, known, evaluator, where=where)
     known.contradicted = [
-        name for name, kind in declared.items() if kind.shape not in (None, known.shape(name))
+        name
+        for name, kind in declared.items()
+        if kind.shape is not None and known.shape(name) not in (None, kind.shape)
     ]
     return known
 

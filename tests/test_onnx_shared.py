@@ -59,6 +59,7 @@ def test_every_file_is_imported_with_the_published_macs(
     assert all(tensor.shape is not None for tensor in graph.tensors)
     if variant != "train":
         assert graph.is_inference_export
+    assert not any("the computed ones are used" in warning for warning in graph.warnings)
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
