@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from planner.assembly import assemble
@@ -18,8 +17,9 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
+from planner.errors import GraphError, InputError, raise_all
 from planner.frontend_api import LoadOptions
+from planner.globs import matching
 from planner.graph_files import GraphFile, NodeEntry, SizedEntry, TensorEntry
 from planner.graphs import AttributeValue, Graph
 
@@ -87,7 +87,7 @@ def _draft(spec: GraphFile, where: str, frozen: tuple[str, ...]) -> Draft:
         DraftParameter(
             name=entry.name,
             size_bytes=entry.n_bytes,
-            trainable=entry.trainable and not any(fnmatchcase(entry.name, g) for g in frozen),
+            trainable=entry.trainable,
             dtype=entry.dtype,
             shape=entry.shape,
             where=f"{where}: $.parameters[{i}]",
@@ -101,11 +101,12 @@ def _draft(spec: GraphFile, where: str, frozen: tuple[str, ...]) -> Draft:
                 DraftParameter(
                     name=name,
                     size_bytes=node.parameter_bytes,
-                    trainable=not any(fnmatchcase(name, g) for g in frozen),
                     where=f"{where}: $.nodes[{i}].parameter_bytes",
                 )
             )
-    _check_globs(frozen, [p.name for p in parameters])
+    by_name = {parameter.name: parameter for parameter in parameters}
+    for name in matching(frozen, by_name, "frozen"):
+        by_name[name].trainable = False
     shapes = {entry.name: entry for entry in _sized(spec)}
     return Draft(
         name=spec.name,
@@ -127,20 +128,6 @@ def _own_parameter(node: NodeEntry) -> str:
 def _sized(spec: GraphFile) -> list[SizedEntry]:
     tensors = [tensor for node in spec.nodes for tensor in node.outputs]
     return [*spec.inputs, *tensors, *spec.parameters]
-
-
-def _check_globs(globs: tuple[str, ...], names: list[str]) -> None:
-    problems: list[PlannerError] = [
-        GraphError(
-            f"`{glob}` matches no parameter",
-            code="PLN208",
-            where="frozen",
-            hint=name_hint(glob, names, "parameters"),
-        )
-        for glob in globs
-        if not any(fnmatchcase(name, glob) for name in names)
-    ]
-    raise_all(problems)
 
 
 def _tensor(entry: TensorEntry, where: str) -> DraftTensor:

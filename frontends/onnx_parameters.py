@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from fnmatch import fnmatchcase
 
 import onnx
 
 from planner.drafts import DraftParameter
 from planner.dtypes import BITS, count_elements, is_floating, size_in_bytes
-from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
+from planner.errors import GraphError, InputError
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_tensors import TensorChecker
+from planner.globs import matching
 from planner.graphs import Shape
 from planner.operations import REARRANGING
 
@@ -178,26 +178,6 @@ def freeze(parameters: Mapping[str, DraftParameter], frozen: tuple[str, ...]) ->
     """
     for name in matching(frozen, parameters, "frozen"):
         parameters[name].trainable = False
-
-
-def matching(globs: Iterable[str], names: Iterable[str], option: str) -> set[str]:
-    """The names that any of `globs` matches.
-
-    Raises:
-        InputError: PLN208 for every glob that matches none.
-    """
-    known = list(names)
-    found: set[str] = set()
-    problems: list[PlannerError] = []
-    for pattern in globs:
-        hits = [name for name in known if fnmatchcase(name, pattern)]
-        found.update(hits)
-        if not hits:
-            text = f"`{pattern}` matches no parameter"
-            hint = name_hint(pattern, known, "parameters")
-            problems.append(InputError(text, code="PLN208", where=f"--{option}", hint=hint))
-    raise_all(problems)
-    return found
 
 
 def _roles(initializers: Mapping[str, Initializer], nodes: Iterable[Node]) -> dict[str, Role]:

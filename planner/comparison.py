@@ -48,7 +48,7 @@ def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Com
     scenario, table = priced(graph, costs)
     problem = formulate(graph, table, scenario)
     for name in solvers:
-        SOLVERS.get(name, where="--solver")
+        SOLVERS.get(name, where="solver")
     rows = []
     for name in solvers or SOLVERS.names():
         limit = MAX_OPERATORS.get(name)

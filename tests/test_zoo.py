@@ -210,12 +210,12 @@ def test_build_is_deterministic() -> None:
     [
         ("resnet51", {}, "PLN130", "did you mean `resnet50`"),
         ("", {}, "PLN130", "no architecture"),
-        ("lenet5", {"batch": 0}, "PLN131", "--batch: batch is 0, expected 1 to"),
-        ("lenet5", {"batch": 2**31}, "PLN131", "--batch"),
-        ("gpt2", {"sequence": 1025}, "PLN131", "--sequence: sequence is 1025, expected 1 to 1024"),
+        ("lenet5", {"batch": 0}, "PLN131", "batch: batch is 0, expected 1 to"),
+        ("lenet5", {"batch": 2**31}, "PLN131", "batch"),
+        ("gpt2", {"sequence": 1025}, "PLN131", "sequence: sequence is 1025, expected 1 to 1024"),
         ("bert_base", {"sequence": 513}, "PLN131", "expected 1 to 512"),
         ("bert_base", {"sequence": 0}, "PLN131", "sequence is 0"),
-        ("lenet5", {"seed": -1}, "PLN131", "--seed"),
+        ("lenet5", {"seed": -1}, "PLN131", "seed"),
         ("lenet5", {"weights": "ones"}, "PLN131", "expected `random` or `zeros`"),
     ],
 )

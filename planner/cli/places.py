@@ -19,9 +19,12 @@ _ARGUMENTS = {
     "frozen": "--frozen",
     "inputs": "--input",
     "shapes": "--shapes",
+    "seed": "--seed",
+    "sequence": "--sequence",
     "solver": "--solver",
     "tied": "--tied",
     "untied": "--untied",
+    "weights": "--weights",
 }
 """Flags by the names of the library's arguments."""
 

@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from planner import zoo
+from planner.cli.places import named_as_flags
 from planner.errors import InputError
 from planner.zoo.registry import architecture
 
@@ -67,16 +68,17 @@ def command(
     if sequence is not None and entry.max_sequence is None:
         message = f"sequence is {sequence}, but `{name}` has no sequence"
         raise InputError(message, code="PLN131", where="--sequence", hint="leave `--sequence` out")
-    written = zoo.write(
-        name,
-        Path(output),
-        batch=batch,
-        sequence=128 if sequence is None else sequence,
-        training=training,
-        weights=cast("zoo.Filling | None", weights),
-        seed=seed,
-        force=force,
-    )
+    with named_as_flags():
+        written = zoo.write(
+            name,
+            Path(output),
+            batch=batch,
+            sequence=128 if sequence is None else sequence,
+            training=training,
+            weights=cast("zoo.Filling | None", weights),
+            seed=seed,
+            force=force,
+        )
     click.echo(summary(written, weights), err=True)
 
 

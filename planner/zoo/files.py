@@ -95,10 +95,10 @@ def write(
     """
     if weights not in (None, "random", "zeros"):
         message = f"weights are `{weights}`, expected `random` or `zeros`"
-        raise InputError(message, code="PLN131", where="--weights")
+        raise InputError(message, code="PLN131", where="weights")
     if seed < 0:
         message = f"seed is {seed}, expected a number >= 0"
-        raise InputError(message, code="PLN131", where="--seed")
+        raise InputError(message, code="PLN131", where="seed")
     net = registry.network(name, batch=batch, sequence=sequence, is_training=training)
     model_path = Path(path)
     weights_path = model_path.with_suffix(".weights") if model_path.name else model_path

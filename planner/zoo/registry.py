@@ -150,18 +150,18 @@ def network(name: str, *, batch: int, sequence: int, is_training: bool) -> Netwo
             is out of its range.
     """
     entry = architecture(name)
-    _check_range("--batch", batch, MAX_BATCH)
+    _check_range("batch", batch, MAX_BATCH)
     if entry.max_sequence is not None:
-        _check_range("--sequence", sequence, entry.max_sequence)
+        _check_range("sequence", sequence, entry.max_sequence)
     net = Network(batch=batch, sequence=sequence, is_training=is_training)
     entry.define(net)
     return net
 
 
-def _check_range(flag: str, value: int, highest: int) -> None:
+def _check_range(argument: str, value: int, highest: int) -> None:
     if not 1 <= value <= highest:
         raise InputError(
-            f"{flag.removeprefix('--')} is {value}, expected 1 to {highest}",
+            f"{argument} is {value}, expected 1 to {highest}",
             code="PLN131",
-            where=flag,
+            where=argument,
         )
