@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,6 +48,15 @@ class Constraints:
         """Whether any operator may not be on every host."""
         return bool(self.low.any() or (self.high < self.n_hosts - 1).any())
 
+    @cached_property
+    def extremes(self) -> tuple[IntArray, IntArray]:
+        """What `feasible_extremes` finds; read-only, because every state of a problem shares it."""
+        found = _find_extremes(self)
+        for placement in found:
+            placement.flags.writeable = False
+        return found
+
+    @cached_property
     def prefix_feasible(self) -> BoolArray:
         """Which cut positions of one topological order keep the rules; [links, operators + 1].
 
@@ -67,6 +77,7 @@ class Constraints:
             last = must_be_after[0] if len(must_be_after) else n
             first = must_be_before[-1] + 1 if len(must_be_before) else 0
             feasible[k] = open_positions & (positions >= first) & (positions <= last)
+        feasible.flags.writeable = False
         return feasible
 
 
@@ -76,6 +87,10 @@ def feasible_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:
     Raises:
         PlanError: With exit status 3 and the chain of reasons, if no placement is feasible.
     """
+    return constraints.extremes
+
+
+def _find_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:
     latest = np.full(len(constraints.low), constraints.n_hosts - 1, np.int64)
     earliest = np.zeros(len(constraints.low), np.int64)
     if not constraints.is_bound:

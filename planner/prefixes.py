@@ -28,9 +28,9 @@ def best_prefix(
         allowed: Cut positions that may be used; shape [links, operators + 1].
     """
     n, links = problem.n_operators, problem.n_links
-    feasible = problem.constraints.prefix_feasible()
+    feasible = problem.constraints.prefix_feasible
     if allowed is not None:
-        feasible &= allowed
+        feasible = feasible & allowed
     worst = np.iinfo(np.int64).max if terms.unary.dtype.kind == "i" else np.inf
     best = np.zeros(n + 1, terms.unary.dtype)
     choice = np.empty((links, n + 1), np.int64)

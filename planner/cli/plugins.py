@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -15,8 +17,8 @@ def command(output_format: str) -> None:
     from planner.registry import COST_MODELS, FRONTENDS, SOLVERS, Registry
 
     rows: list[tuple[str, str, str, str]] = []
-
-    def collect(registry: Registry[object]) -> None:
+    registries: tuple[Registry[Any], ...] = (FRONTENDS, COST_MODELS, SOLVERS)
+    for registry in registries:
         for name in registry.names():
             try:
                 missing = registry.missing(name)
@@ -25,9 +27,6 @@ def command(output_format: str) -> None:
             else:
                 state = f"needs {', '.join(missing)}" if missing else "ready"
             rows.append((registry.what, name, state, registry.origin(name)))
-
-    for registry in (FRONTENDS, COST_MODELS, SOLVERS):
-        collect(registry)  # type: ignore[arg-type]  # registries of different kinds, read only
     if output_format == "json":
         keys = ("kind", "name", "state", "from")
         document = {"plugins": [dict(zip(keys, row, strict=True)) for row in rows]}
