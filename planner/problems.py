@@ -13,8 +13,9 @@ Solvers see the terms in whole ticks (`Problem.ticks`), so that equality means e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -143,21 +144,33 @@ class Problem:
         Raises:
             PlanError: If a rate is not a finite number > 0, or a latency is negative.
         """
-        return replace(
-            self,
+        return self._in_state(
             uplink_bps=self._link_values(uplink_bps, self.uplink_bps, "uplink_bps"),
             downlink_bps=self._link_values(downlink_bps, self.downlink_bps, "downlink_bps"),
             latency_s=self._link_values(latency_s, self.latency_s, "latency_s"),
             incumbent=None,
         )
 
+    def _in_state(self, **changes: object) -> Problem:
+        """`dataclasses.replace` without the cost of running through every field."""
+        other = object.__new__(Problem)
+        fields = other.__dict__
+        fields.update(self.__dict__)
+        for cached in ("seconds", "ticks"):
+            fields.pop(cached, None)
+        fields.update(changes)
+        return other
+
     def _link_values(self, value: RateInput | None, old: FloatArray, what: str) -> FloatArray:
         if value is None:
             return old
+        is_latency = what == "latency_s"
+        if isinstance(value, float) and (value > 0 or (is_latency and value == 0)) and value < inf:
+            return np.full(old.shape, value)
         array = np.asarray(value, np.float64)
-        low = 0.0 if what == "latency_s" else np.nextafter(0.0, 1.0)
+        low = 0.0 if is_latency else np.nextafter(0.0, 1.0)
         if array.shape not in ((), old.shape) or not np.all(np.isfinite(array) & (array >= low)):
-            expected = "≥ 0" if what == "latency_s" else "> 0"
+            expected = "≥ 0" if is_latency else "> 0"
             raise PlanError(
                 f"`{what}` is {value!r}, expected a finite number {expected}, or one per link",
                 code="PLN410",
@@ -181,11 +194,11 @@ class Problem:
                     where="with_speed",
                 )
             speed[self.hosts.index(host)] = factor
-        return replace(self, speed=speed, incumbent=None)
+        return self._in_state(speed=speed, incumbent=None)
 
     def with_incumbent(self, placement: IntArray) -> Problem:
         """The same problem in the same state, in ticks that are sharper by a known placement."""
-        return replace(self, incumbent=placement)
+        return self._in_state(incumbent=placement)
 
     @cached_property
     def seconds(self) -> Terms[np.float64]:

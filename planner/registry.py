@@ -59,6 +59,7 @@ class Registry(Generic[P]):
         self.builtin = builtin
         self._error_code = error_code
         self._loaded: dict[str, P] = {}
+        self._usable: dict[str, P] = {}
 
     @cached_property
     def _providers(self) -> dict[str, list[EntryPoint]]:
@@ -91,6 +92,9 @@ class Registry(Generic[P]):
             PluginError: If there is none or two, it does not load, or it needs a module that is
                 not installed (exit status 4).
         """
+        usable = self._usable.get(name)
+        if usable is not None and usable is self._loaded.get(name):
+            return usable
         if name not in self._providers:
             raise PluginError(
                 f"{self.what} `{name}` is not registered",
@@ -110,6 +114,7 @@ class Registry(Generic[P]):
                 hint=f"pip install {package}",
                 exit_code=4,
             )
+        self._usable[name] = plugin
         return plugin
 
     def peek(self, name: str) -> P:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from planner.errors import SolverError
@@ -54,36 +55,110 @@ class Capabilities:
     max_free_operators: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What was proved, in ticks.
+
+    Attributes:
+        value: Total of the placement.
+        lower_bound: Ticks that no feasible placement can go below; 0 if nothing was proved.
+        quantum_s: Seconds of one tick.
+    """
+
+    value: int
+    lower_bound: int
+    quantum_s: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether no placement is below the value."""
+        return self.lower_bound == self.value
+
+
+class DeferredCertificate:
+    """The certificate of an optimum that no other placement comes near: ticks when asked for.
+
+    Where every other placement takes longer by more than all rounding, the optimum in float64 is
+    the optimum in any ticks of the state, and the only one. Finding the ticks takes longer than
+    finding the placement, so it waits until somebody wants to see them.
+
+    Args:
+        problem: What was solved.
+        placement: The optimum; shape [operators].
+    """
+
+    holds = True
+
+    def __init__(self, problem: Problem, placement: IntArray) -> None:
+        self._problem = problem
+        self._placement = placement
+
+    @cached_property
+    def _figures(self) -> tuple[int, float]:
+        problem, placement = self._problem, self._placement
+        value = int(problem.total(problem.ticks.terms, placement))
+        while problem.ticks.is_coarse_for(value):
+            problem = problem.with_incumbent(placement)
+            value = int(problem.total(problem.ticks.terms, placement))
+        return value, problem.ticks.quantum_s
+
+    @property
+    def value(self) -> int:
+        """Total of the placement, in ticks."""
+        return self._figures[0]
+
+    @property
+    def lower_bound(self) -> int:
+        """The same: no other placement takes as little."""
+        return self._figures[0]
+
+    @property
+    def quantum_s(self) -> float:
+        """Seconds of one tick."""
+        return self._figures[1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Solution:
     """A solver's answer.
 
     Attributes:
         placement: Host index of each operator, in graph order; shape [operators].
-        value: Total of the placement in ticks of `quantum_s`.
-        lower_bound: Ticks that no feasible placement can go below; 0 if nothing was proved.
+        certificate: Value and lower bound in ticks.
         status: Why it stopped.
         message: The solver's own words.
         solver: Its name.
         solver_version: Version of the library behind it.
         seconds: How long it took, network building included.
-        quantum_s: Seconds of one tick.
     """
 
     placement: IntArray
-    value: int
-    lower_bound: int
+    certificate: Certificate | DeferredCertificate
     status: Status
     message: str
     solver: str
     solver_version: str
     seconds: float
-    quantum_s: float
+
+    @property
+    def value(self) -> int:
+        """Total of the placement in ticks of `quantum_s`."""
+        return self.certificate.value
+
+    @property
+    def lower_bound(self) -> int:
+        """Ticks that no feasible placement can go below; 0 if nothing was proved."""
+        return self.certificate.lower_bound
+
+    @property
+    def quantum_s(self) -> float:
+        """Seconds of one tick."""
+        return self.certificate.quantum_s
 
     @property
     def is_proved(self) -> bool:
         """Whether the certificate holds: no placement is below the value."""
-        return self.status is Status.OPTIMAL and self.lower_bound == self.value
+        return self.status is Status.OPTIMAL and self.certificate.holds
 
 
 def bounded_solution(
@@ -120,14 +195,14 @@ def bounded_solution(
         )
     return Solution(
         placement=placement,
-        value=value,
-        lower_bound=lower_bound,
+        certificate=Certificate(
+            value=value, lower_bound=lower_bound, quantum_s=problem.ticks.quantum_s
+        ),
         status=Status.OPTIMAL if value == lower_bound else Status.LIMIT,
         message=message,
         solver=solver,
         solver_version=solver_version,
         seconds=time.perf_counter() - started,
-        quantum_s=problem.ticks.quantum_s,
     )
 
 

@@ -6,9 +6,10 @@ from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.problems import Problem
 from planner.registry import SOLVERS
-from planner.solutions import Limits, Solution, Solver
+from planner.solutions import DeferredCertificate, Limits, Solution, Solver
 
 AUTO = "auto"
+NO_LIMITS = Limits()
 
 
 def choose(problem: Problem) -> str:
@@ -32,11 +33,12 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
     chosen = SOLVERS.get(choose(problem) if solver == AUTO else solver, where="solver")
     feasible_extremes(problem.constraints)
     _check_capabilities(chosen, problem)
-    limits = limits or Limits()
+    limits = limits or NO_LIMITS
     solution = chosen.solve(problem, limits=limits)
-    # A best value below half the bound wastes a bit of every cost: make it the bound. Exact solvers
-    # find the same value, so they all go through the same sequence of ticks.
-    while solution.is_proved and 2 * solution.value < problem.ticks.bound:
+    if isinstance(solution.certificate, DeferredCertificate):
+        return solution
+    # Exact solvers find the same value, so they all go through the same sequence of ticks.
+    while solution.is_proved and problem.ticks.is_coarse_for(solution.value):
         problem = problem.with_incumbent(solution.placement)
         solution = chosen.solve(problem, limits=limits)
     return solution
@@ -52,9 +54,11 @@ def _check_capabilities(solver: Solver, problem: Problem) -> None:
             where="solver",
             hint="use `maxflow`, which handles any number of hosts",
         )
+    if able.max_free_operators is None:
+        return
     latest, earliest = feasible_extremes(problem.constraints)
     free = int((latest > earliest).sum())
-    if able.max_free_operators is not None and free > able.max_free_operators:
+    if free > able.max_free_operators:
         raise PlanError(
             f"solver `{solver.name}` handles {able.max_free_operators} free operators, the graph "
             f"has {free}",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import numpy.typing as npt
 
+from planner.enumeration import enumerate_placements
 from planner.errors import SolverError
-from planner.feasibility import feasible_extremes
 from planner.problems import Problem
 from planner.solutions import Capabilities, Limits, Solution, bounded_solution
 
 MAX_FREE_OPERATORS = 22
-MAX_PLACEMENTS = 2**23
 _CHUNK = 2**15
 
 
@@ -59,37 +57,6 @@ class BruteForce:
             message=f"looked at {len(placements)} feasible placements",
             started=start,
         )
-
-
-def enumerate_placements(problem: Problem) -> npt.NDArray[np.int8]:
-    """Every feasible placement; int8, shape [placements, operators].
-
-    Operators are added one at a time, and what breaks a rule among those seen so far is dropped.
-
-    Raises:
-        PlanError: If no placement is feasible.
-        SolverError: If there are too many.
-    """
-    constraints = problem.constraints
-    latest, earliest = feasible_extremes(constraints)
-    n = problem.n_operators
-    partial = np.zeros((1, n), np.int8)
-    later_end = np.maximum(constraints.before, constraints.after)
-    for operator in range(n):
-        hosts = np.arange(earliest[operator], latest[operator] + 1, dtype=np.int8)
-        partial = np.repeat(partial, len(hosts), axis=0)
-        partial[:, operator] = np.tile(hosts, len(partial) // len(hosts))
-        arcs = np.flatnonzero(later_end == operator)
-        for before, after in zip(constraints.before[arcs], constraints.after[arcs], strict=True):
-            partial = partial[partial[:, before] <= partial[:, after]]
-        if len(partial) > MAX_PLACEMENTS:
-            raise SolverError(
-                f"there are more than {MAX_PLACEMENTS} feasible placements",
-                code="PLN503",
-                hint="use `--solver maxflow`, which is exact at any size",
-                exit_code=2,
-            )
-    return partial
 
 
 SOLVER = BruteForce()

@@ -13,7 +13,7 @@ from planner.graphs import IntArray
 from planner.networks import network_without_reverse_arcs
 from planner.prefixes import best_prefix
 from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, Status
+from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
 
 Answer = tuple[IntArray, Status, str]
 
@@ -44,14 +44,12 @@ class Policy:
         value = 0 if status is Status.INFEASIBLE else int(problem.total(ticks.terms, placement))
         return Solution(
             placement=placement,
-            value=value,
-            lower_bound=0,
+            certificate=Certificate(value=value, lower_bound=0, quantum_s=ticks.quantum_s),
             status=status,
             message=message,
             solver=self.name,
             solver_version="planner",
             seconds=time.perf_counter() - start,
-            quantum_s=ticks.quantum_s,
         )
 
 

@@ -19,7 +19,7 @@ from planner.graphs import Graph
 from planner.networks import Network, network_of
 from planner.problems import Problem
 from planner.quantisation import MAX_TICKS
-from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
+from planner.solutions import Capabilities, Certificate, Limits, Solution, Status, bounded_solution
 from planner.solving import solve
 from tests.cli import run_planner
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
@@ -354,7 +354,14 @@ class _Liar:
 
     def solve(self, problem: Problem, *, limits: Limits) -> Solution:
         honest = registry.SOLVERS.peek("networkx").solve(problem, limits=limits)
-        return replace(honest, value=honest.value + self.error, lower_bound=honest.value)
+        return replace(
+            honest,
+            certificate=Certificate(
+                value=honest.value + self.error,
+                lower_bound=honest.value,
+                quantum_s=honest.quantum_s,
+            ),
+        )
 
 
 def test_an_answer_that_contradicts_the_evaluator_is_a_defect(
@@ -383,8 +390,10 @@ def test_a_solver_that_stops_without_a_proof_makes_no_optimal_plan(
     class Cut(_Liar):
         def solve(self, problem: Problem, *, limits: Limits) -> Solution:
             honest = registry.SOLVERS.peek("networkx").solve(problem, limits=limits)
-            cut = {"lower_bound": honest.value - 1, "status": Status.LIMIT}
-            return replace(honest, solver=self.name, **cut)
+            certificate = Certificate(
+                value=honest.value, lower_bound=honest.value - 1, quantum_s=honest.quantum_s
+            )
+            return replace(honest, solver=self.name, certificate=certificate, status=Status.LIMIT)
 
     monkeypatch.setitem(registry.SOLVERS._loaded, "maxflow", Cut(0))
     graph_file, costs_file = tmp_path / "graph.json", tmp_path / "costs.json"

@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.feasibility import feasible_extremes
 from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, Status
+from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
 
 
 class RandomFeasible:
@@ -32,14 +32,16 @@ class RandomFeasible:
         ticks = problem.ticks
         return Solution(
             placement=placement,
-            value=int(problem.total(ticks.terms, placement)),
-            lower_bound=0,
+            certificate=Certificate(
+                value=int(problem.total(ticks.terms, placement)),
+                lower_bound=0,
+                quantum_s=ticks.quantum_s,
+            ),
             status=Status.FEASIBLE,
             message="drawn with seed 0",
             solver=self.name,
             solver_version="planner-chain 0.1.0",
             seconds=time.perf_counter() - start,
-            quantum_s=ticks.quantum_s,
         )
 
 

@@ -1,0 +1,126 @@
+"""Pivots: operators that every cut treats alike, and the gaps between them (two hosts).
+
+A pivot is comparable, as ancestor or descendant, with every other free operator. A feasible device
+part is closed under predecessors: with a pivot on the device, so is everything before it; with one
+on the server, so is everything after it. So exactly one gap between two consecutive pivots can hold
+a cut that is no prefix of the order, and gaps are small independent problems; docs/theory.md, §12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.feasibility import feasible_extremes
+from planner.graphs import IntArray
+
+if TYPE_CHECKING:
+    from planner.problems import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layout:
+    """Free operators in graph order, and where the order can be cut into segments.
+
+    Attributes:
+        free: Operators that the rules leave a choice, in graph order; shape [free].
+        position: Index into `free` of each operator; -1 where the rules fix it to the device, the
+            number of free operators where they fix it to the server; shape [operators].
+        pivots: Positions of the pivots, ascending.
+        low, high: The pivots on both sides of each gap, which holds the positions between them; -1
+            and the number of free operators stand for the ends; shape [gaps].
+        gap_of: Gap of each position, -1 for pivots; shape [free].
+        cuts: Prefix cuts that are comparable with every other cut: positions before and after each
+            pivot, and the two ends. A cut at j leaves free operators before j on the device.
+    """
+
+    free: IntArray
+    position: IntArray
+    pivots: IntArray
+    low: IntArray
+    high: IntArray
+    gap_of: IntArray
+    cuts: IntArray
+
+    @property
+    def largest_gap(self) -> int:
+        """Operators in the largest gap."""
+        return int((self.high - self.low).max()) - 1 if len(self.low) else 0
+
+    def placement(self, cut: int) -> IntArray:
+        """Host of every operator for a prefix cut; shape [operators]."""
+        return (self.position >= cut).astype(np.int64)
+
+
+def layout_of(problem: Problem) -> Layout:
+    """Pivots and gaps of a problem with two hosts; found once and shared between its states.
+
+    Raises:
+        PlanError: If no placement is feasible.
+    """
+    known = problem.structure.get("layout")
+    if not isinstance(known, Layout):
+        known = _find(problem)
+        problem.structure["layout"] = known
+    return known
+
+
+def _find(problem: Problem) -> Layout:
+    latest, earliest = feasible_extremes(problem.constraints)
+    is_free = latest > earliest
+    free = np.flatnonzero(is_free)
+    m = len(free)
+    position = np.where(latest == 0, np.int64(-1), np.int64(m))
+    position[free] = np.arange(m)
+    rules = problem.constraints
+    before, after = position[rules.before], position[rules.after]
+    inside = (before >= 0) & (after < m) & (after >= 0) & (before < m)
+    pivots = _pivots(before[inside], after[inside], m)
+    ends = np.concatenate([[-1], pivots, [m]])
+    has_gap = np.flatnonzero(np.diff(ends) > 1)
+    low, high = ends[has_gap], ends[has_gap + 1]
+    gap_of = np.full(m, -1, np.int64)
+    is_inner = np.ones(m, np.bool_)
+    is_inner[pivots] = False
+    gap_of[is_inner] = np.repeat(np.arange(len(low)), high - low - 1)
+    is_cut = np.zeros(m + 1, np.bool_)
+    is_cut[[0, m]] = True
+    is_cut[pivots] = True
+    is_cut[pivots + 1] = True
+    return Layout(
+        free=free,
+        position=position,
+        pivots=pivots,
+        low=low,
+        high=high,
+        gap_of=gap_of,
+        cuts=np.flatnonzero(is_cut),
+    )
+
+
+def _pivots(before: IntArray, after: IntArray, m: int) -> IntArray:
+    """Positions comparable with all others, from arcs between positions; O(positions + arcs).
+
+    p is one if every later position has a predecessor ≥ p, and every earlier one a successor ≤ p:
+    by induction all later ones descend from p, and all earlier ones lead to it. An arc against the
+    order ties all positions that it spans; none of them is taken as a pivot.
+    """
+    forward = before < after
+    last_before = np.full(m, -1, np.int64)
+    first_after = np.full(m, m, np.int64)
+    np.maximum.at(last_before, after[forward], before[forward])
+    np.minimum.at(first_after, before[forward], after[forward])
+    lowest = np.full(m, m, np.int64)
+    lowest[:-1] = np.minimum.accumulate(last_before[:0:-1])[::-1]
+    highest = np.full(m, -1, np.int64)
+    highest[1:] = np.maximum.accumulate(first_after[:-1])
+    positions = np.arange(m)
+    is_pivot = (lowest >= positions) & (highest <= positions)
+    against = before > after
+    if against.any():
+        spans = np.bincount(after[against], minlength=m + 1)
+        spans -= np.bincount(before[against] + 1, minlength=m + 1)
+        is_pivot &= np.cumsum(spans)[:m] == 0
+    return np.flatnonzero(is_pivot)
