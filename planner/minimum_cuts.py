@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import ortools
 from ortools.graph.python import max_flow
 
 from planner.errors import SolverError
 from planner.graphs import BoolArray, IntArray
-from planner.networks import SINK, SOURCE, Network
+from planner.networks import SINK, SOURCE, Network, network_of
+from planner.solutions import Solution, bounded_solution
+
+if TYPE_CHECKING:
+    from planner.problems import Problem
 
 VERSION: str = ortools.__version__
 
@@ -42,3 +48,31 @@ def minimum_cut(network: Network, capacities: IntArray) -> tuple[int, BoolArray]
     source_side = np.zeros(network.n_vertices, np.bool_)
     source_side[solver.get_source_side_min_cut()] = True
     return int(solver.optimal_flow()), source_side
+
+
+def whole_network_solution(
+    problem: Problem, *, solver: str, started: float, remark: str = ""
+) -> Solution:
+    """The minimum cut of the whole network.
+
+    Args:
+        problem: Any number of hosts, any rule.
+        solver: Who asks.
+        started: `time.perf_counter()` when it started.
+        remark: What to add to the words for people.
+
+    Raises:
+        PlanError: If no placement is feasible.
+        SolverError: If OR-tools reports anything but an optimal flow.
+    """
+    network = network_of(problem)
+    flow, source_side = minimum_cut(network, network.capacities(problem.ticks))
+    return bounded_solution(
+        problem,
+        network.placement(source_side),
+        flow,
+        solver=solver,
+        solver_version=f"ortools {VERSION}",
+        message=f"OPTIMAL, flow {flow}{remark}",
+        started=started,
+    )

@@ -15,6 +15,7 @@ import numpy as np
 
 from planner.feasibility import feasible_extremes
 from planner.graphs import IntArray
+from planner.passing import Reduced, without_passing
 
 if TYPE_CHECKING:
     from planner.problems import Problem
@@ -25,9 +26,11 @@ class Layout:
     """Free operators in graph order, and where the order can be cut into segments.
 
     Attributes:
-        free: Operators that the rules leave a choice, in graph order; shape [free].
+        reduced: The problem without operators that only hand a tensor on.
+        free: The operators of it that the rules leave a choice, in graph order; shape [free].
         position: Index into `free` of each operator; -1 where the rules fix it to the device, the
-            number of free operators where they fix it to the server; shape [operators].
+            number of free operators where they fix it to the server; what only hands on has the
+            position of its first reader; shape [operators].
         pivots: Positions of the pivots, ascending.
         low, high: The pivots on both sides of each gap, which holds the positions between them; -1
             and the number of free operators stand for the ends; shape [gaps].
@@ -36,6 +39,7 @@ class Layout:
             pivot, and the two ends. A cut at j leaves free operators before j on the device.
     """
 
+    reduced: Reduced
     free: IntArray
     position: IntArray
     pivots: IntArray
@@ -70,11 +74,14 @@ def layout_of(problem: Problem) -> Layout:
 def _find(problem: Problem) -> Layout:
     latest, earliest = feasible_extremes(problem.constraints)
     is_free = latest > earliest
+    reduced = without_passing(problem, is_free)
+    is_free[reduced.passing] = False
     free = np.flatnonzero(is_free)
     m = len(free)
     position = np.where(latest == 0, np.int64(-1), np.int64(m))
     position[free] = np.arange(m)
-    rules = problem.constraints
+    reduced.place_passing(position)
+    rules = reduced.problem.constraints
     before, after = position[rules.before], position[rules.after]
     inside = (before >= 0) & (after < m) & (after >= 0) & (before < m)
     pivots = _pivots(before[inside], after[inside], m)
@@ -90,6 +97,7 @@ def _find(problem: Problem) -> Layout:
     is_cut[pivots] = True
     is_cut[pivots + 1] = True
     return Layout(
+        reduced=reduced,
         free=free,
         position=position,
         pivots=pivots,

@@ -165,8 +165,8 @@ class Problem:
         if value is None:
             return old
         is_latency = what == "latency_s"
-        if isinstance(value, float) and (value > 0 or (is_latency and value == 0)) and value < inf:
-            return np.full(old.shape, value)
+        if type(value) is float and len(old) == 1 and 0 < value < inf:
+            return np.array((value,))  # the usual case, without the checks of arrays
         array = np.asarray(value, np.float64)
         low = 0.0 if is_latency else np.nextafter(0.0, 1.0)
         if array.shape not in ((), old.shape) or not np.all(np.isfinite(array) & (array >= low)):

@@ -177,6 +177,7 @@ SOLVERS: Registry[Solver] = Registry(
     "planner.solvers",
     "solver",
     {
+        "segments": "planner.solvers.segments:SOLVER",
         "maxflow": "planner.solvers.maxflow:SOLVER",
         "networkx": "planner.solvers.networkx_flow:SOLVER",
         "brute-force": "planner.solvers.brute_force:SOLVER",

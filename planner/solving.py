@@ -6,6 +6,7 @@ from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.problems import Problem
 from planner.registry import SOLVERS
+from planner.segmenting import reason_against
 from planner.solutions import DeferredCertificate, Limits, Solution, Solver
 
 AUTO = "auto"
@@ -13,8 +14,12 @@ NO_LIMITS = Limits()
 
 
 def choose(problem: Problem) -> str:
-    """The name of the exact solver that suits a problem best."""
-    return "maxflow"
+    """The name of the exact solver that suits a problem best.
+
+    Raises:
+        PlanError: If no placement is feasible.
+    """
+    return "segments" if reason_against(problem) is None else "maxflow"
 
 
 def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None) -> Solution:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 
-from planner.minimum_cuts import VERSION, minimum_cut
-from planner.networks import network_of
+from planner.minimum_cuts import whole_network_solution
 from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, bounded_solution
+from planner.solutions import Capabilities, Limits, Solution
 
 
 class MaxFlow:
@@ -26,18 +25,7 @@ class MaxFlow:
             PlanError: If no placement is feasible.
             SolverError: If OR-tools reports anything but an optimal flow.
         """
-        start = time.perf_counter()
-        network = network_of(problem)
-        flow, source_side = minimum_cut(network, network.capacities(problem.ticks))
-        return bounded_solution(
-            problem,
-            network.placement(source_side),
-            flow,
-            solver=self.name,
-            solver_version=f"ortools {VERSION}",
-            message=f"OPTIMAL, flow {flow}",
-            started=start,
-        )
+        return whole_network_solution(problem, solver=self.name, started=time.perf_counter())
 
 
 SOLVER = MaxFlow()

@@ -14,8 +14,12 @@ from planner.evaluation import evaluate
 from planner.formulation import build_problem
 from planner.graphs import Graph
 from planner.quantisation import rounding_s
+from planner.registry import SOLVERS
 from planner.solving import solve
 from tests.strategies import problems
+
+EXACT = [name for name, solver in SOLVERS if solver.capabilities.is_exact]
+OTHERS = [name for name in EXACT if name != "brute-force"]
 
 
 def test_solvers_agree_exactly() -> None:
@@ -37,11 +41,11 @@ def compare(graph: Graph, costs: Costs) -> str:
     try:
         reference = solve(problem, "brute-force")
     except PlanError:
-        for name in ("maxflow", "networkx"):
+        for name in OTHERS:
             with pytest.raises(PlanError, match="no placement satisfies the rules"):
                 solve(problem, name)
         return "infeasible"
-    for name in ("maxflow", "networkx"):
+    for name in OTHERS:
         solution = solve(problem, name)
         assert solution.is_proved
         assert solution.quantum_s == reference.quantum_s

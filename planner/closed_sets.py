@@ -1,0 +1,82 @@
+"""The cuts strictly inside one gap: all of them where they are few, else the best by a flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.costs import FloatArray
+from planner.enumeration import enumerate_placements
+from planner.errors import SolverError
+from planner.gaps import gap_placement, gap_problem, gap_terms
+from planner.graphs import IntArray
+from planner.linear_terms import coefficients
+from planner.networks import Network, network_of
+from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds
+
+if TYPE_CHECKING:
+    from planner.problems import Problem
+
+MAX_SETS = 2**12
+"""Gaps with more feasible placements than this are left to a flow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClosedSets:
+    """Every cut strictly inside one gap.
+
+    Attributes:
+        hosts: Of the gap's operators; shape [cuts, inner operators].
+        rows: Coefficients of the whole placement, as `planner.linear_terms` has them; [5, cuts].
+    """
+
+    hosts: IntArray
+    rows: FloatArray
+
+
+def closed_sets_of(problem: Problem, bounds: SegmentBounds, gap: int) -> ClosedSets | None:
+    """All cuts strictly inside a gap, found once; None if there are more than `MAX_SETS`."""
+    known = problem.structure.setdefault("closed_sets", {})
+    assert isinstance(known, dict)
+    if gap not in known:
+        known[gap] = _enumerate(bounds, gap)
+    found: ClosedSets | None = known[gap]
+    return found
+
+
+def _enumerate(bounds: SegmentBounds, gap: int) -> ClosedSets | None:
+    local = gap_problem(bounds.gaps, gap)
+    try:
+        placements = enumerate_placements(local, MAX_SETS).astype(np.int64)
+    except SolverError:
+        return None
+    rows = coefficients(local, placements).T
+    hosts = placements[:, 1:-1]
+    on_server = hosts.sum(axis=1)
+    is_entry = on_server == hosts.shape[1]
+    rows[UP:] += bounds.entry_rows[UP:, [gap]] - rows[UP:, is_entry]
+    rows[DEVICE] += bounds.entry_rows[DEVICE, gap]
+    rows[SERVER] += bounds.gap_rows[SERVER, gap]
+    inside = np.flatnonzero(~is_entry & (on_server > 0))
+    return ClosedSets(hosts=hosts[inside], rows=np.ascontiguousarray(rows[:, inside]))
+
+
+def best_inside(problem: Problem, bounds: SegmentBounds, gap: int) -> IntArray:
+    """The best placement that cuts one gap, or before or after it, by a flow in ticks.
+
+    Returns:
+        Host of every operator of the problem; of several the one with the fewest on the device.
+    """
+    from planner.minimum_cuts import minimum_cut  # OR-tools: rarely needed
+
+    known = problem.structure.setdefault("gap_networks", {})
+    assert isinstance(known, dict)
+    if gap not in known:
+        known[gap] = network_of(gap_problem(bounds.gaps, gap))
+    network: Network = known[gap]
+    terms = gap_terms(bounds.gaps, gap, bounds.layout.reduced.terms(problem.ticks.terms))
+    capacities = np.append(terms.flat(), problem.ticks.infinite)[network.slot]
+    _, source_side = minimum_cut(network, capacities)
+    return gap_placement(bounds.gaps, gap, network.placement(source_side)[1:-1])

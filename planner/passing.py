@@ -1,0 +1,167 @@
+"""Operators that only hand a tensor on: they are taken out before anything is solved.
+
+An operator that costs nothing anywhere, is the only reader of one transfer and the source of
+another of the same size (a Reshape, an Identity) can be anywhere between them at the same cost. Its
+place in the answer follows from its readers: on the server if all of them are, because of several
+best placements the one with the fewest operators on the device is wanted. Left in, each such
+operator would be a tie that has to be told apart in every state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.graphs import BoolArray, IntArray
+from planner.terms import Number, Terms
+
+if TYPE_CHECKING:
+    from planner.problems import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reduced:
+    """A problem without the operators that only hand on, which keep their numbers.
+
+    Attributes:
+        problem: The problem with transfers and rules led past these operators. Only its structure
+            is meant; its state is that in which it was made.
+        rows: Original row of each transfer that is left.
+        passing: The operators that were taken out; shape [passing].
+        indptr, readers: CSR of the other operators that read, directly or through others that were
+            taken out, what each of them hands on.
+    """
+
+    problem: Problem
+    rows: IntArray
+    passing: IntArray
+    indptr: IntArray
+    readers: IntArray
+
+    def terms(self, terms: Terms[Number]) -> Terms[Number]:
+        """The terms that are left, from those of the whole problem."""
+        if len(self.rows) == len(terms.transfer):
+            return terms
+        return replace(terms, transfer=terms.transfer[self.rows])
+
+    def place_passing(self, hosts: IntArray) -> None:
+        """Set the hosts (or positions) of the operators taken out, from those of the others."""
+        if len(self.passing):
+            first = np.minimum.reduceat(hosts[self.readers], self.indptr[:-1])
+            hosts[self.passing] = first
+
+
+def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
+    """Take out every operator that only hands on.
+
+    Args:
+        problem: With two hosts.
+        is_free: Whether the rules leave an operator a choice; shape [operators].
+    """
+    x, n = problem.transfers, problem.n_operators
+    row_in, row_out, is_passing = _passing(problem, is_free)
+    passing = np.flatnonzero(is_passing)
+    if not len(passing):
+        none = np.zeros(0, np.int64)
+        all_rows = np.arange(len(x))
+        return Reduced(
+            problem=problem, rows=all_rows, passing=passing, indptr=none[:0], readers=none
+        )
+    before = np.where(is_passing, x.source[row_in], -1)  # the operator before, -1 for the input
+    first = _ends(np.arange(n), np.where(is_passing[before] & (before >= 0), before, -1), passing)
+    origin = before[first]
+    following = np.full(n, -1)
+    has_one = np.diff(x.indptr)[row_out] == 1
+    reader = x.readers[x.indptr[row_out]]
+    following[passing] = np.where(has_one & is_passing[reader], reader, -1)[passing]
+    final = row_out[_ends(np.arange(n), following, passing)[passing]]
+    counts = np.diff(x.indptr)[final]
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    offset = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
+    source = x.source.copy()
+    comes_from = np.maximum(source, 0)
+    is_led = (source >= 0) & is_passing[comes_from]
+    source[is_led] = origin[comes_from[is_led]]
+    is_dropped = np.zeros(len(x), np.bool_)
+    is_dropped[row_in[passing]] = True
+    return Reduced(
+        problem=_led_past(problem, source, np.flatnonzero(~is_dropped), is_passing, origin),
+        rows=np.flatnonzero(~is_dropped),
+        passing=passing,
+        indptr=indptr,
+        readers=x.readers[np.repeat(x.indptr[final], counts) + offset],
+    )
+
+
+def _ends(start: IntArray, step: IntArray, members: IntArray) -> IntArray:
+    """Where following `step` (-1: nowhere) leads from each of `members`; by pointer doubling."""
+    jump = np.where(step >= 0, step, start)
+    while True:
+        further = jump[jump]
+        if np.array_equal(further[members], jump[members]):
+            return jump
+        jump = further
+
+
+def _passing(problem: Problem, is_free: BoolArray) -> tuple[IntArray, IntArray, BoolArray]:
+    """(The one transfer each operator reads, the one it makes, whether it only hands on)."""
+    x, n, rules = problem.transfers, problem.n_operators, problem.constraints
+    counts = np.diff(x.indptr)
+    row_of = np.repeat(np.arange(len(x)), counts)
+    row_in, row_out = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    row_in[x.readers] = row_of
+    made = np.flatnonzero(x.source >= 0)
+    row_out[x.source[made]] = made
+    is_passing = (
+        is_free
+        & (problem.compute_s == 0).all(axis=0)
+        & (problem.exchange_bits == 0)
+        & (problem.returned_bits == 0)
+        & (np.bincount(x.readers, minlength=n) == 1)
+        & (np.bincount(x.source[made], minlength=n) == 1)
+    )
+    is_passing[rules.before[~rules.is_data]] = False
+    is_passing[rules.after[~rules.is_data]] = False
+    is_passing[problem.tied.readers] = False
+    if is_passing.any():
+        is_passing &= (counts[row_in] == 1) & ~x.is_forbidden[row_in] & ~x.is_forbidden[row_out]
+        is_passing &= (x.tensor[row_in] >= 0) & (x.source[row_in] >= -1)
+        for values in (x.up_bits, x.down_bits, x.latencies):
+            is_passing &= values[row_in] == values[row_out]
+    return row_in, row_out, is_passing
+
+
+def _led_past(
+    problem: Problem, source: IntArray, rows: IntArray, is_passing: BoolArray, origin: IntArray
+) -> Problem:
+    x, rules = problem.transfers, problem.constraints
+    counts = np.diff(x.indptr)
+    is_kept = np.zeros(len(x), np.bool_)
+    is_kept[rows] = True
+    before = np.where(is_passing[rules.before], origin[rules.before], rules.before)
+    arcs = np.flatnonzero((before >= 0) & ~is_passing[rules.after])
+    return replace(
+        problem,
+        transfers=replace(
+            x,
+            tensor=x.tensor[rows],
+            source=source[rows],
+            indptr=np.concatenate([[0], np.cumsum(counts[rows])]),
+            readers=x.readers[np.repeat(is_kept, counts)],
+            up_bits=x.up_bits[rows],
+            down_bits=x.down_bits[rows],
+            latencies=x.latencies[rows],
+            is_forbidden=x.is_forbidden[rows],
+        ),
+        constraints=replace(
+            rules,
+            before=before[arcs],
+            after=rules.after[arcs],
+            reason=rules.reason[arcs],
+            is_data=rules.is_data[arcs],
+        ),
+        incumbent=None,
+        structure={},
+    )
