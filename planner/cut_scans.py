@@ -50,8 +50,8 @@ def spans_of(layout: Layout) -> Spans:
 def cut_costs(layout: Layout, spans: Spans, terms: Terms[Number]) -> npt.NDArray[Number]:
     """The total of `terms`, those of the reduced problem, for the prefix cut at every position.
 
-    Every entry is a sum of costs ≥ 0, so that float64 loses nothing to cancellation but in what
-    transfers add, which are whole bits.
+    Operators are summed in the widest type there is, and every entry is a sum of costs ≥ 0, so that
+    nothing is lost to cancellation but in what transfers add, which are whole bits.
 
     Returns:
         Shape [free operators + 1]; the cut at j has free operators before j on the device.
@@ -68,6 +68,9 @@ def cut_costs(layout: Layout, spans: Spans, terms: Terms[Number]) -> npt.NDArray
         np.subtract.at(steps, spans.tied_last + 1, terms.sync)
     costs: npt.NDArray[Number] = np.cumsum(steps[: m + 1])
     costs += device[layout.position < 0].sum() + server[layout.position >= m].sum()
-    costs[1:] += np.cumsum(device[layout.free])
-    costs[:-1] += np.cumsum(server[layout.free][::-1])[::-1]
+    wide = np.int64 if costs.dtype.kind == "i" else np.longdouble
+    on_device = np.cumsum(device[layout.free], dtype=wide)
+    on_server = np.cumsum(server[layout.free][::-1], dtype=wide)[::-1]
+    costs[1:] += on_device.astype(costs.dtype)
+    costs[:-1] += on_server.astype(costs.dtype)
     return costs

@@ -39,8 +39,9 @@ class SegmentBounds:
             compute of the gap's own operators; shape [5, gaps].
         inner_s: Seconds of the gaps' operators per unit of slowness; shape [2, inner].
         total: Coefficients of the sum of all terms; shape [5].
-        rounding: How far two totals may be from the truth, in float64 and in ticks, as a part of
-            the sum of all terms.
+        relative: How far two totals may be from the truth in float64, as a part of them.
+        absolute: The same for what goes by the sum of all terms: their rounding to ticks, and sums
+            of more bits than are exact in float64.
         scan_message: What a solver says when the prefix scan alone decides.
         matrices: By slowness of the two hosts: what `matrix` made last.
     """
@@ -54,7 +55,8 @@ class SegmentBounds:
     gap_rows: FloatArray
     inner_s: FloatArray
     total: FloatArray
-    rounding: float
+    relative: float
+    absolute: float
     scan_message: str
     matrices: dict[tuple[float, float], FloatArray] = field(default_factory=dict)
 
@@ -114,8 +116,8 @@ def _build(problem: Problem) -> SegmentBounds:
     basis = basis_of(problem)
     rows = np.stack([cut_costs(layout, spans, terms) for terms in basis])
     cuts = layout.cuts[~_is_repeated(layout, spans)]
-    n_costs = problem.n_operators + len(problem.transfers) + 2 * len(problem.tied.bits)
     entry = rows[:, layout.low + 1]
+    relative, absolute = _rounding(problem, layout, basis)
     inner = layout.free[gaps.inner]
     return SegmentBounds(
         layout=layout,
@@ -132,8 +134,20 @@ def _build(problem: Problem) -> SegmentBounds:
             if len(gaps)
             else f"scan of {len(cuts)} prefix cuts; there are no blocks"
         ),
-        rounding=(2 * n_costs + 64) * 2.0**-52 + (n_costs + 64) * 2.0**-58,
+        relative=relative,
+        absolute=absolute,
     )
+
+
+def _rounding(problem: Problem, layout: Layout, basis: Basis) -> tuple[float, float]:
+    """How much rounding can do: `relative` and `absolute` of `SegmentBounds`."""
+    n_costs = problem.n_operators + len(problem.transfers) + 2 * len(problem.tied.bits)
+    wide, double = float(np.finfo(np.longdouble).eps), float(np.finfo(np.float64).eps)
+    # Rounding to ticks: half a tick for every cost, of at most 2^-59 of the sum of all terms.
+    absolute = (n_costs + 64) * 2.0**-58
+    if any(terms.flat().sum() >= 2.0**53 for terms in basis[UP:]):
+        absolute += (2 * n_costs + 64) * double
+    return 4 * (n_costs * wide + (layout.largest_gap + 32) * double), absolute
 
 
 def _is_repeated(layout: Layout, spans: Spans) -> BoolArray:

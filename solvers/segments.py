@@ -70,12 +70,13 @@ class Segments:
         seconds = np.array((1.0, up, down, latency)).dot(matrix)
         n_cuts = len(bounds.cuts)
         best = seconds[:n_cuts].argmin()
-        limit = seconds[best] + seconds[n_cuts] * bounds.rounding
+        slack = seconds[n_cuts] * bounds.absolute
+        limit = seconds[best] * (1.0 + bounds.relative) + slack
         if np.count_nonzero(seconds <= limit) == 1:
             placement = bounds.layout.placement(bounds.cuts[best])
             return _proved(problem, placement, bounds.scan_message, started)
         state = np.array((device, server, up, down, latency))
-        return _Close(problem, bounds, state, seconds, limit).settle(started)
+        return _Close(problem, bounds, state, seconds, limit, slack).settle(started)
 
 
 class _Close:
@@ -88,11 +89,12 @@ class _Close:
         state: FloatArray,
         seconds: FloatArray,
         limit: float,
+        slack: float,
     ) -> None:
         self.problem, self.bounds, self.state = problem, bounds, state
         n_cuts = len(bounds.cuts)
         self.cut_s = seconds[:n_cuts]
-        self.slack_s = float(seconds[n_cuts] * bounds.rounding)
+        self.slack = slack
         self.gaps = np.flatnonzero(seconds[n_cuts + 1 :] <= limit).tolist()
         self.message = (
             f"{n_cuts} prefix cuts and {len(self.gaps)} of {len(bounds.gaps)} blocks looked at; "
@@ -108,7 +110,7 @@ class _Close:
             gap: self.state @ found.rows for gap, found in sets.items() if found is not None
         }
         lowest = min(float(s.min()) for s in (self.cut_s, *inside_s.values()) if len(s))
-        limit = lowest + self.slack_s
+        limit = lowest * (1.0 + self.bounds.relative) + self.slack
         n_close = sum(int(np.count_nonzero(s <= limit)) for s in (self.cut_s, *inside_s.values()))
         if n_close == 1 and len(inside_s) == len(sets):
             return _proved(self.problem, self._only(limit, inside_s), self.message, started)
