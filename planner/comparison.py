@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 
 from planner.cost_files import Costs
 from planner.documents import JsonValue
@@ -49,6 +50,8 @@ def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Com
     problem = formulate(graph, table, scenario)
     for name in solvers:
         SOLVERS.get(name, where="solver")
+    # Whoever needs OR-tools first would be charged for loading it.
+    import_module("planner.minimum_cuts")
     rows = []
     for name in solvers or SOLVERS.names():
         limit = MAX_OPERATORS.get(name)

@@ -158,7 +158,7 @@ def verdict(plan: Plan) -> str:
         return (
             f"Optimal: no placement takes less than {format_seconds(head.total_s)} per round.\n"
             f"Proof: lower bound = value = {proof.value} ticks of {proof.quantum_s:.3g} s\n"
-            f"({head.solver}, {head.solver_version})."
+            f"{head.solver} ({head.solver_version}): {proof.message}."
         )
     bound = f"a lower bound of {proof.lower_bound} ticks only" if proof.lower_bound else "no bound"
     return (
