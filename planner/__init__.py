@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from planner.problems import Problem
     from planner.solutions import Solution
     from planner.solving import solve
+    from planner.table_making import table
+    from planner.tables import Table, read_table
 
 __all__ = [
     "Costs",
@@ -36,13 +38,16 @@ __all__ = [
     "PlannerError",
     "Problem",
     "Solution",
+    "Table",
     "evaluate",
     "load",
     "plan",
     "problem",
     "read_costs",
     "read_plan",
+    "read_table",
     "solve",
+    "table",
 ]
 
 _HOMES = {
@@ -53,12 +58,15 @@ _HOMES = {
     "PlannerError": "errors",
     "Problem": "problems",
     "Solution": "solutions",
+    "Table": "tables",
     "evaluate": "evaluation",
     "load": "loading",
     "plan": "planning",
     "read_costs": "cost_files",
     "read_plan": "plans",
+    "read_table": "tables",
     "solve": "solving",
+    "table": "table_making",
 }
 
 

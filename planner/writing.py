@@ -17,7 +17,16 @@ def json_text(document: object) -> str:
 
 
 def write_text(path: Path, text: str, *, force: bool) -> None:
-    """Write a file atomically: all of it or nothing.
+    """Write a text file in UTF-8, atomically: all of it or nothing.
+
+    Raises:
+        InputError: If the file exists and `force` is not given, or it cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8"), force=force)
+
+
+def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
+    """`write_text` for what is no text.
 
     Raises:
         InputError: If the file exists and `force` is not given, or it cannot be written.
@@ -27,8 +36,8 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
     try:
         # Not the file's own name as a prefix, which may be as long as names can be already.
         handle, temporary = tempfile.mkstemp(prefix=".planner-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         # mkstemp makes private files; a plan is as readable as any file its user makes.
         umask = os.umask(0)
         os.umask(umask)

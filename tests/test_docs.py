@@ -26,6 +26,7 @@ from planner.dtypes import BITS
 from planner.graph_files import GraphFile
 from planner.plans import PlanFile
 from planner.schema_files import schema_text
+from planner.table_files import TableFile
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,7 +93,12 @@ def check_file(path: Path) -> None:
     """Check it by the reader and by the shipped schema."""
     document = json.loads(path.read_text(encoding="utf-8"))
     schema_accepts(document["kind"], document)
-    readers = {"graph": planner.load, "costs": planner.read_costs, "plan": planner.read_plan}
+    readers = {
+        "graph": planner.load,
+        "costs": planner.read_costs,
+        "plan": planner.read_plan,
+        "table": planner.read_table,
+    }
     readers[document["kind"]](path)
 
 
@@ -163,11 +169,17 @@ def check_made(path: Path, shown: dict[str, Any]) -> None:
     """What a command wrote is what the page shows; the solver and digests may differ."""
     check_file(path)
     made = json.loads(path.read_text(encoding="utf-8"))
-    schema_accepts("plan", shown)
-    for plan in (shown, made):
-        for key in ("tool", "solver", "solver_version", "graph_digest", "costs_digest"):
-            assert isinstance(plan.pop(key), str)
-        assert plan.pop("certificate")["holds"]
+    schema_accepts(made["kind"], shown)
+    for document in (shown, made):
+        for key in ("tool", "graph_digest", "costs_digest"):
+            assert isinstance(document.pop(key), str)
+        solved = document["proof"] if document["kind"] == "table" else document
+        for key in ("solver", "solver_version"):
+            assert isinstance(solved.pop(key), str)
+        if document["kind"] == "table":
+            assert solved.pop("largest_relative_gap") < 1e-9
+        else:
+            assert document.pop("certificate")["holds"]
     if not UPDATE:
         one, other = flat(shown), flat(made)
         assert one.keys() == other.keys()
@@ -202,7 +214,7 @@ def models_in(model: type[BaseModel]) -> set[type[BaseModel]]:
     return found
 
 
-@pytest.mark.parametrize("model", [GraphFile, Costs, PlanFile])
+@pytest.mark.parametrize("model", [GraphFile, Costs, PlanFile, TableFile])
 def test_every_key_is_documented(model: type[BaseModel]) -> None:
     text = FORMATS.read_text(encoding="utf-8")
     keys = {

@@ -16,6 +16,7 @@ from planner.errors import PlannerError
 from planner.loading import load
 from planner.planning import plan
 from planner.schema_files import FORMATS, generate, schema_names, schema_text, write_all
+from planner.table_making import table
 from planner.writing import json_text
 from tests.cli import COSTS, GRAPH
 from tests.conftest import ROOT
@@ -24,7 +25,19 @@ from tests.mutations import mutated
 PLAN = json.loads(
     json_text(plan(load(json.dumps(GRAPH).encode()), check_costs(COSTS, "costs")).to_dict())
 )
-DOCUMENTS: dict[str, dict[str, Any]] = {"graph.v1": GRAPH, "costs.v1": COSTS, "plan.v1": PLAN}
+TABLE = json.loads(
+    json_text(
+        table(
+            load(json.dumps(GRAPH).encode()), check_costs(COSTS, "costs"), uplink_bps=(1e4, 1e9)
+        ).to_dict()
+    )
+)
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "graph.v1": GRAPH,
+    "costs.v1": COSTS,
+    "plan.v1": PLAN,
+    "table.v1": TABLE,
+}
 VALIDATORS = {name: Draft202012Validator(json.loads(generate(name))) for name in FORMATS}
 
 BEYOND_SCHEMAS = ("but its `dtype` and `shape` make", "bytes, expected at most 2^53")

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("planner.cli.plan", "The best cut of a model, with its proof."),
     "inspect": ("planner.cli.inspect", "What was imported from a model file."),
     "compare": ("planner.cli.compare", "Every policy and solver side by side."),
+    "table": ("planner.cli.table", "Which plan is best in which state of the link, exactly."),
     "zoo": ("planner.cli.zoo", "Write a known architecture as ONNX."),
     "plugins": ("planner.cli.plugins", "Frontends, cost models and solvers that are installed."),
     "schema": ("planner.cli.schema", "JSON Schemas of the file formats."),

@@ -26,7 +26,7 @@ from planner.cost_files import (
     read_costs,
 )
 from planner.documents import JsonValue, validate
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError, PlannerError, shorten
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 Entry = TypeVar("Entry", bound=BaseModel)
@@ -41,7 +41,7 @@ def load_costs(options: ScenarioOptions, model: str) -> Costs:
     if options.costs_path is not None:
         costs = read_costs(options.costs_path)
     else:
-        _require_flags(options, model)
+        require_flags(options, model)
         costs = check_costs(
             {
                 "kind": "costs",
@@ -62,7 +62,12 @@ def load_costs(options: ScenarioOptions, model: str) -> Costs:
     return result
 
 
-def _require_flags(options: ScenarioOptions, model: str) -> None:
+def require_flags(options: ScenarioOptions, model: str) -> None:
+    """Check that flags say all that a costs file would.
+
+    Raises:
+        InputError: If one is missing; the hint is the full command.
+    """
     flags = {
         "--device": (options.device, "jetson-tx2"),
         "--server": (options.server, "rtx-3090"),
@@ -142,6 +147,11 @@ def _set_links(links: list[dict[str, Any]], key: str, values: Sequence[str], fla
         count = f"{len(links)} link{'s' if len(links) > 1 else ''}"
         text = f"`{flag}` is given {len(values)} times for {count}"
         raise InputError(text, code="PLN119", where=flag, hint="give it once, or once per link")
+    for value in values:
+        if ".." in value:
+            text = f"`{shorten(value, 60)}` is a range, expected one value"
+            hint = "`planner table` takes ranges of rates"
+            raise InputError(text, code="PLN119", where=flag, hint=hint)
     numbers = [parse_quantity(value, units, flag, example) for value in values]
     for number, text in zip(numbers, values, strict=True):
         if not low <= number <= high:

@@ -1,0 +1,85 @@
+"""What `--map` and `--at` ask for, and whether it can be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from planner.cli.ranges import FLAGS, parse_value
+from planner.errors import InputError, PlanError, PluginError, name_hint
+from planner.registry import OWN_DISTRIBUTION
+
+SUFFIXES = (".svg", ".png")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapRequest:
+    """A map to be drawn.
+
+    Attributes:
+        path: Where to, with one of `SUFFIXES`.
+        axes: The two parameters that span it.
+        fixed: Values of the others.
+    """
+
+    path: Path
+    axes: tuple[str, str]
+    fixed: dict[str, float]
+
+
+def map_request(path: Path | None, at: str | None, parameters: list[str]) -> MapRequest | None:
+    """The map that the flags ask for, if any.
+
+    Raises:
+        PlannerError: If the ranges span no map, the kind of file is unknown, or matplotlib is not
+            installed (exit status 4).
+    """
+    if path is None:
+        if at is not None:
+            text = "`--at` is for a map, and there is no `--map`"
+            raise PlanError(text, code="PLN415", where="--at", hint="add `--map regions.svg`")
+        return None
+    if path.suffix.lower() not in SUFFIXES:
+        text = f"`{path.name}` is neither an SVG nor a PNG file"
+        raise InputError(text, code="PLN415", where="--map", hint="for example `--map regions.svg`")
+    fixed = _fixed(at, parameters)
+    axes = [name for name in parameters if name not in fixed]
+    if len(axes) == 1:
+        raise PlanError(
+            "a map needs two ranges, and there is one",
+            code="PLN415",
+            where="--map",
+            hint="add a range, such as `--downlink 1Mbit/s..1Gbit/s`; the terminal shows one",
+        )
+    if len(axes) == 3:
+        raise PlanError(
+            "a map shows two ranges, and there are three",
+            code="PLN415",
+            where="--map",
+            hint="add `--at device-speed=0.5` to draw it there; the table itself is over all three",
+        )
+    if find_spec("matplotlib") is None:
+        raise PluginError(
+            "`--map` needs `matplotlib`, which is not installed",
+            code="PLN302",
+            where="--map",
+            hint=f"pip install '{OWN_DISTRIBUTION}[plot]'",
+            exit_code=4,
+        )
+    return MapRequest(path=path, axes=(axes[0], axes[1]), fixed=fixed)
+
+
+def _fixed(at: str | None, parameters: list[str]) -> dict[str, float]:
+    if at is None:
+        return {}
+    name, equals, text = at.partition("=")
+    names = {FLAGS[p].removeprefix("--"): p for p in parameters}
+    if not equals or name not in names:
+        raise PlanError(
+            f"`{at}` is no place for a map, expected `NAME=VALUE` with NAME of a range",
+            code="PLN415",
+            where="--at",
+            hint=name_hint(name, names, "ranges"),
+        )
+    return {names[name]: parse_value(names[name], text, "--at")}

@@ -1,0 +1,255 @@
+"""The plan table's file, `table.v1`: every plan that is best somewhere in a box, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from planner.cost_files import MAX_RATE, MIN_RATE
+from planner.documents import (
+    WHOLE,
+    Items,
+    StrictModel,
+    check_kind,
+    parse_json,
+    read_bytes,
+    validate,
+)
+from planner.errors import InputError, PlannerError, raise_all
+from planner.table_envelopes import Envelope
+
+MIN_SPEED, MAX_SPEED = 1e-6, 1e6
+"""Factors on the device's speed beyond these are mistakes."""
+LIMITS = {
+    "uplink_bps": (MIN_RATE, MAX_RATE),
+    "downlink_bps": (MIN_RATE, MAX_RATE),
+    "device_speed": (MIN_SPEED, MAX_SPEED),
+}
+"""What a table may be over, and between which values."""
+TOLERANCE = 1e-9
+"""How far, relatively, a file's totals may be from what its plans give."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e200)]
+Slope = Annotated[float, Field(ge=0, le=1e200)]
+Value = Annotated[float, Field(ge=MIN_SPEED, le=MAX_RATE)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE]
+ParameterName = Literal["uplink_bps", "downlink_bps", "device_speed"]
+
+
+Complaint = tuple[str, str, str]
+"""Place in the file, what is wrong, and the code."""
+
+
+class ParameterEntry(StrictModel):
+    """What varies, and from where to where."""
+
+    name: ParameterName
+    low: Value
+    high: Value
+
+
+class TableLink(StrictModel):
+    """A link; null is what varies."""
+
+    uplink_bps: Value | None
+    downlink_bps: Value | None
+    latency_s: Seconds
+
+
+class TableCrossing(StrictModel):
+    """What crosses one link under a plan: a tensor, or the labels."""
+
+    kind: Literal["tensor", "labels"]
+    tensor: str
+    link: Count
+    up_bytes: Count
+    down_bytes: Count
+
+
+class PlanEntry(StrictModel):
+    """One plan: a round takes `constant_s + Σ slopes[j] / parameter[j]`.
+
+    `region` are the corners, as positions in `proof.vertices`, of where it is best: their convex
+    hull in 1 / parameter. `placement` is the host of every node, as positions in `hosts`.
+    """
+
+    constant_s: Seconds
+    slopes: Items[Slope]
+    region: Annotated[Items[Count], Field(min_length=2)]
+    crossing: Items[TableCrossing]
+    placement: Items[Count]
+
+
+class VertexEntry(StrictModel):
+    """A state in which an exact solver proved that no placement takes less than `total_s`."""
+
+    state: Items[Value]
+    total_s: Seconds
+
+
+class ProofEntry(StrictModel):
+    """Why no plan is missing: all vertices of the minimum of all plans, each solved exactly."""
+
+    solver: str
+    solver_version: str
+    n_solves: Count
+    largest_relative_gap: Annotated[float, Field(ge=0)]
+    vertices: Annotated[Items[VertexEntry], Field(min_length=2)]
+
+
+class TableFile(StrictModel):
+    """A saved plan table, `table.v1`."""
+
+    kind: Literal["table"]
+    version: Annotated[Literal[1], WHOLE]
+    tool: str
+    graph: str
+    graph_digest: str
+    costs_digest: str
+    batch: Annotated[int, Field(ge=1), WHOLE] | None
+    mode: Literal["training", "inference"]
+    iterations_per_round: Annotated[int, Field(ge=1, le=10**9), WHOLE]
+    hosts: Annotated[Items[str], Field(min_length=2)]
+    links: Annotated[Items[TableLink], Field(min_length=1)]
+    parameters: Annotated[Items[ParameterEntry], Field(min_length=1, max_length=3)]
+    proof: ProofEntry
+    nodes: Items[str]
+    plans: Annotated[Items[PlanEntry], Field(min_length=1)]
+    notes: Items[str]
+    warnings: Items[str]
+
+
+def read_table_file(path: str | Path) -> TableFile:
+    """Read and check a saved table.
+
+    Raises:
+        PlannerError: With every problem of the file at its place.
+    """
+    where = str(path)
+    document = parse_json(read_bytes(Path(path)), where)
+    check_kind(document, "table", where)
+    file = validate(TableFile, document, where)
+    raise_all(list(_shape_problems(file, where)))
+    raise_all(list(_contradictions(file, where)))
+    return file
+
+
+def _shape_problems(file: TableFile, where: str) -> Iterator[PlannerError]:
+    """Ranges, lengths and positions that no single key shows."""
+    for place, text, code in (*_head_problems(file), *_plan_problems(file)):
+        yield InputError(text, code=code, where=f"{where}: $.{place}")
+
+
+def _head_problems(file: TableFile) -> Iterator[Complaint]:
+    lists = {
+        "hosts": file.hosts,
+        "nodes": file.nodes,
+        "parameters": tuple(parameter.name for parameter in file.parameters),
+    }
+    for key, names in lists.items():
+        if len(set(names)) < len(names):
+            repeated = next(name for i, name in enumerate(names) if name in names[:i])
+            yield key, f"`{repeated}` is listed twice", "PLN105"
+    if len(file.links) != len(file.hosts) - 1:
+        text = f"has {len(file.links)} links for {len(file.hosts)} hosts"
+        yield "links", f"{text}, expected {len(file.hosts) - 1}", "PLN109"
+    for i, parameter in enumerate(file.parameters):
+        least, most = LIMITS[parameter.name]
+        if not least <= parameter.low < parameter.high <= most:
+            text = f"runs from {parameter.low} to {parameter.high}"
+            expected = f"expected low < high within {least:g} to {most:g}"
+            yield f"parameters[{i}]", f"{text}, {expected}", "PLN109"
+    for i, vertex in enumerate(file.proof.vertices):
+        ends = [(parameter.low, parameter.high) for parameter in file.parameters]
+        if len(vertex.state) != len(ends):
+            text = f"has {len(vertex.state)} values for {len(ends)} parameters"
+            yield f"proof.vertices[{i}].state", text, "PLN109"
+        elif not all(a <= x <= b for x, (a, b) in zip(vertex.state, ends, strict=True)):
+            yield f"proof.vertices[{i}].state", "is outside of the parameters' ranges", "PLN109"
+
+
+def _plan_problems(file: TableFile) -> Iterator[Complaint]:
+    for i, plan in enumerate(file.plans):
+        lengths = (
+            ("slopes", len(plan.slopes), len(file.parameters), "parameters"),
+            ("placement", len(plan.placement), len(file.nodes), "nodes"),
+        )
+        for key, found, expected_length, of in lengths:
+            if found != expected_length:
+                text = f"has {found} values for {expected_length} {of}"
+                yield f"plans[{i}].{key}", text, "PLN109"
+        positions = (
+            ("region", plan.region, len(file.proof.vertices), "vertices of the proof"),
+            ("placement", plan.placement, len(file.hosts), "hosts"),
+            ("crossing", tuple(c.link for c in plan.crossing), len(file.links), "links"),
+        )
+        for key, numbers, count, of in positions:
+            highest = max(numbers, default=0)
+            if numbers and highest >= count:
+                text = f"names number {highest} of {count} {of}, which count from 0"
+                yield f"plans[{i}].{key}", text, "PLN109"
+
+
+def _contradictions(file: TableFile, where: str) -> Iterator[PlannerError]:
+    """Plans against the proof: what a hand-edited table or one of other costs would get wrong."""
+
+    def total(plan: PlanEntry, state: tuple[float, ...]) -> float:
+        return plan.constant_s + sum(s / x for s, x in zip(plan.slopes, state, strict=True))
+
+    vertices = file.proof.vertices
+    for i, vertex in enumerate(vertices):
+        best = min(total(plan, vertex.state) for plan in file.plans)
+        if abs(best - vertex.total_s) > TOLERANCE * vertex.total_s:
+            text = f"says {vertex.total_s} s, but the best of the plans takes {best} s there"
+            place = f"{where}: $.proof.vertices[{i}].total_s"
+            yield InputError(text, code="PLN125", where=place)
+    for i, plan in enumerate(file.plans):
+        for k in plan.region:
+            excess = total(plan, vertices[k].state) - vertices[k].total_s
+            if excess > TOLERANCE * vertices[k].total_s:
+                text = f"the plan is not the best at vertex {k} of the proof"
+                yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}].region")
+                break
+    yield from _missing_vertices(file, where)
+    if len(file.parameters) == 1:
+        yield from _gaps(file, where)
+
+
+def _missing_vertices(file: TableFile, where: str) -> Iterator[PlannerError]:
+    """The proof must hold every vertex of the plans' envelope, or a plan may be missing."""
+    box = [(1.0 / parameter.high, 1.0 / parameter.low) for parameter in file.parameters]
+    cuts = [(plan.constant_s, *plan.slopes) for plan in file.plans]
+    envelope = Envelope(box, cuts[0])
+    for cut in cuts[1:]:
+        envelope.add(cut)
+    proved = [tuple(1.0 / x for x in vertex.state) for vertex in file.proof.vertices]
+    for vertex in envelope.vertices:
+        position = vertex.position
+        if not any(_is_near(position, other) for other in proved):
+            state = ", ".join(f"{1.0 / x:g}" for x in position)
+            text = f"lacks the state ({state}), where regions of the plans meet"
+            yield InputError(text, code="PLN125", where=f"{where}: $.proof.vertices")
+            return
+
+
+def _is_near(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(abs(a - b) <= TOLERANCE * b for a, b in zip(one, other, strict=True))
+
+
+def _gaps(file: TableFile, where: str) -> Iterator[PlannerError]:
+    """Over one parameter, regions must follow one another from its low to its high end."""
+    (parameter,) = file.parameters
+    reached = parameter.low
+    for i, plan in enumerate(file.plans):
+        ends = sorted(file.proof.vertices[k].state[0] for k in plan.region)
+        if ends[0] != reached:
+            text = f"starts at {ends[0]}, expected {reached}, where the region before it ends"
+            yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}].region")
+            return
+        reached = ends[-1]
+    if reached != parameter.high:
+        text = f"the last region ends at {reached}, expected {parameter.high}"
+        yield InputError(text, code="PLN125", where=f"{where}: $.plans")
