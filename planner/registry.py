@@ -179,6 +179,7 @@ SOLVERS: Registry[Solver] = Registry(
     {
         "segments": "planner.solvers.segments:SOLVER",
         "maxflow": "planner.solvers.maxflow:SOLVER",
+        "blockwise": "planner.solvers.blockwise:SOLVER",
         "networkx": "planner.solvers.networkx_flow:SOLVER",
         "brute-force": "planner.solvers.brute_force:SOLVER",
         "device-only": "planner.solvers.policies:DEVICE_ONLY",
@@ -186,6 +187,7 @@ SOLVERS: Registry[Solver] = Registry(
         "best-prefix": "planner.solvers.policies:BEST_PREFIX",
         "best-layer": "planner.solvers.policies:BEST_LAYER",
         "dads": "planner.solvers.policies:DADS",
+        "naive-blocks": "planner.solvers.policies:NAIVE_BLOCKS",
     },
     "PLN301",
 )

@@ -1,18 +1,21 @@
-"""What users compare with: simple policies, and what chain planners and DADS do. None is exact."""
+"""What users compare with: simple policies, and what planners in papers do. None is exact."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from planner.blocks import structure_of
 from planner.feasibility import closed_before, feasible_extremes
 from planner.graphs import IntArray
-from planner.networks import network_without_reverse_arcs
+from planner.networks import network_of, network_without_reverse_arcs
 from planner.prefixes import best_prefix
 from planner.problems import Problem
+from planner.quotients import Quotient, quotient
 from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
 
 Answer = tuple[IntArray, Status, str]
@@ -126,6 +129,43 @@ def _dads(problem: Problem) -> Answer:
     return closed, Status.REPAIRED, text
 
 
+def _naive_blocks(problem: Problem) -> Answer:
+    """Every block as one vertex, proof or not; only blocks that the rules divide stay expanded."""
+    from planner.minimum_cuts import minimum_cut
+
+    merged, n_divided = _merged_blocks(problem)
+    network = network_of(merged.problem)
+    terms = merged.terms(problem.ticks.terms)
+    _, source_side = minimum_cut(network, network.capacities(replace(problem.ticks, terms=terms)))
+    placement = merged.expand(network.placement(source_side))
+    text = f"{problem.n_operators} operators as {merged.problem.n_operators} vertices"
+    if n_divided:
+        text += f"; blocks that the rules divide: {n_divided}"
+    return _checked(problem, placement, text)
+
+
+def _merged_blocks(problem: Problem) -> tuple[Quotient, int]:
+    """The problem with every block as one vertex, and the number of blocks that rules divide."""
+    known = problem.structure.get("naive_blocks")
+    if isinstance(known, tuple):
+        return known
+    structure = structure_of(problem.graph)
+    latest, earliest = feasible_extremes(problem.constraints)
+    label = np.arange(problem.n_operators)
+    n_divided = 0
+    for block in structure.blocks:
+        members = np.array(block.operators)
+        # All hosts that one of its operators may have suit the others: then merging stays feasible.
+        if np.ptp(latest[members]) or np.ptp(earliest[members]):
+            n_divided += 1
+        else:
+            label[members] = block.first
+    _, group_of = np.unique(label, return_inverse=True)
+    found = quotient(problem, group_of.astype(np.int64)), n_divided
+    problem.structure["naive_blocks"] = found
+    return found
+
+
 DEVICE_ONLY = Policy("device-only", "everything on the first host", _device_only)
 SERVER_ONLY = Policy("server-only", "everything on the last host", _server_only)
 BEST_PREFIX = Policy("best-prefix", "best prefix of one topological order", _best_prefix)
@@ -135,5 +175,11 @@ DADS = Policy(
     "minimum cut without reverse arcs, as published; repaired where infeasible",
     _dads,
     max_hosts=2,
+    requires=("ortools",),
+)
+NAIVE_BLOCKS = Policy(
+    "naive-blocks",
+    "every block as one vertex, whether or not that keeps the optimum",
+    _naive_blocks,
     requires=("ortools",),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from planner.blocks import structure_of
+from planner.cli.blocks_view import describe_blocks, show_blocks
 from planner.cli.tables import Table, show
 from planner.graphs import Graph, Operator, SummaryValue
 from planner.operations import forward_flops
@@ -58,6 +60,7 @@ def describe(graph: Graph, *, show_all: bool) -> dict[str, object]:
         for p in graph.parameters
         if p.trainable and len(p.readers) > 1
     ]
+    document |= describe_blocks(graph, structure_of(graph))
     document["warnings"] = list(graph.warnings)
     document["notes"] = list(graph.notes)
     if show_all:
@@ -81,7 +84,7 @@ def _node(graph: Graph, operator: Operator) -> dict[str, object]:
 
 def show_graph(graph: Graph, *, show_all: bool) -> None:
     """Print what was imported to stdout."""
-    summary = graph.summary()
+    summary, structure = graph.summary(), structure_of(graph)
     flops = sum(kind.flops for kind in by_type(graph).values())
     trainable = sum(p.elements for p in graph.parameters if p.trainable)
     total = sum(p.elements for p in graph.parameters)
@@ -96,6 +99,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         ("forward FLOPs", f"{format_count(flops)} (everything)"),
         ("inputs", _sized(graph, graph.inputs)),
         ("outputs", _sized(graph, graph.outputs)),
+        ("pivots", f"{structure.n_pivots:,}; largest gap {structure.largest_gap:,} operators"),
     ]
     for name, value in rows:
         overview.add_row(name, value)
@@ -110,6 +114,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
     if len(kinds) > len(shown):
         table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
     show("By type", table)
+    show_blocks(graph, structure, show_all=show_all)
     if show_all:
         show("Operators", _operator_table(graph))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from planner.cli.options import (
     scenario_options,
     take,
 )
+
+if TYPE_CHECKING:
+    from planner.cost_files import Costs
+    from planner.graphs import Graph
 
 EXIT_UNPROVED = 5
 
@@ -29,6 +33,8 @@ EXIT_UNPROVED = 5
               help="Save the plan (plan.v1).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--all", "show_all", is_flag=True, help="List every operator and tensor.")
+@click.option("--explain", is_flag=True,
+              help="What `--solver blockwise` did with each block, and why.")  # fmt: skip
 def command(model: str, **values: Any) -> int:
     """Where to cut the model GRAPH (ONNX, or a JSON graph spec) so that a round takes least.
 
@@ -37,6 +43,7 @@ def command(model: str, **values: Any) -> int:
       planner plan resnet50.onnx --costs jetson.json --uplink 5Mbit/s -o plan.json
       planner plan gpt2.onnx --device jetson-orin-nx --server a100 \\
           --uplink 50Mbit/s --downlink 200Mbit/s --format json
+      planner plan googlenet.onnx --costs jetson.json --solver blockwise --explain
     """
     from planner.cli.console import say, tell, write_json
     from planner.cli.places import placed_in
@@ -44,6 +51,8 @@ def command(model: str, **values: Any) -> int:
     from planner.writing import json_text, write_text
 
     output: Path | None = values["output"]
+    if values["explain"]:
+        _check_explain(values["solver"], values["output_format"])
     scenario = take(ScenarioOptions, values)
     if output is not None:
         check_output(output, [Path(model), scenario.costs_path], force=values["force"])
@@ -60,9 +69,39 @@ def command(model: str, **values: Any) -> int:
         from planner.cli.plan_view import show_plan
 
         show_plan(made, costs, show_all=values["show_all"])
+        if values["explain"]:
+            _explain(graph, costs, show_all=values["show_all"])
     # An exact solver that stopped without a proof; a policy never promised one.
     is_cut_short = made.certificate.status == "limit"
     return EXIT_UNPROVED if is_cut_short else 0
+
+
+def _check_explain(solver: str, output_format: str) -> None:
+    from planner.errors import InputError
+
+    if solver != "blockwise":
+        text = f"only `blockwise` has something to explain, and the solver is `{solver}`"
+        hint = "add `--solver blockwise`, or leave out `--explain`"
+    elif output_format == "json":
+        text = "the explanation is a table for people, and the output is JSON"
+        hint = "leave out `--format json`, and save the plan with `-o plan.json`"
+    else:
+        return
+    raise InputError(text, code="PLN126", where="--explain", hint=hint)
+
+
+def _explain(graph: Graph, costs: Costs, *, show_all: bool) -> None:
+    """Print what `blockwise` did with the blocks of a model."""
+    from planner.cli.blocks_view import show_explanation
+    from planner.cli.console import say
+    from planner.explanations import explain_blocks
+    from planner.formulation import build_problem
+
+    problem = build_problem(graph, costs)
+    if problem.n_hosts != 2:
+        say(f"note: with {problem.n_hosts} hosts `blockwise` solves the whole network")
+        return
+    show_explanation(explain_blocks(problem), show_all=show_all)
 
 
 def check_output(output: Path, inputs: list[Path | None], *, force: bool) -> None:
