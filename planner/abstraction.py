@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from planner.problems import Problem
 
 MAX_REMEMBERED = 64
-"""Patterns of operators, and reduced networks, that are kept per problem."""
+"""Patterns of operators, and abstractions, that are kept per problem."""
 
 LEAST_QUANTUM_S = 2.0**-900
 """With shorter ticks costs may be subnormal numbers, which are rounded more than they say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reduced:
+class Abstraction:
     """A problem with regions as single vertices, and its network.
 
     Attributes:
@@ -140,7 +140,7 @@ def _is_proved(regions: Regions, pattern: Pattern, exits: IntArray) -> BoolArray
     return result
 
 
-def reduced(problem: Problem, minimum_cut: MinimumCut) -> Reduced:
+def abstracted(problem: Problem, minimum_cut: MinimumCut) -> Abstraction:
     """The problem with every region that satisfies the block condition as one vertex.
 
     Args:
@@ -152,21 +152,21 @@ def reduced(problem: Problem, minimum_cut: MinimumCut) -> Reduced:
     """
     regions = regions_of(problem, minimum_cut)
     pattern = pattern_of(problem, regions)
-    by_pattern = _memory(problem, "reduced_by_pattern")
+    by_pattern = _memory(problem, "abstractions_by_pattern")
     key = pattern.is_slower.tobytes() + pattern.is_close.tobytes()
     known = by_pattern.get(key)
     if known is None:
         groups = groups_of(regions, pattern)
-        by_groups = _memory(problem, "reduced_by_groups")
+        by_groups = _memory(problem, "abstractions_by_groups")
         known = by_groups.get(groups.tobytes())
         if known is None:
-            known = _reduce(problem, regions, groups)
+            known = _abstract(problem, regions, groups)
             by_groups[groups.tobytes()] = known
         by_pattern[key] = known
     return known
 
 
-def _memory(problem: Problem, name: str) -> dict[bytes, Reduced]:
+def _memory(problem: Problem, name: str) -> dict[bytes, Abstraction]:
     """What is remembered under a name; emptied when it is full."""
     known = problem.structure.setdefault(name, {})
     assert isinstance(known, dict)
@@ -175,12 +175,12 @@ def _memory(problem: Problem, name: str) -> dict[bytes, Reduced]:
     return known
 
 
-def _reduce(problem: Problem, regions: Regions, groups: IntArray) -> Reduced:
+def _abstract(problem: Problem, regions: Regions, groups: IntArray) -> Abstraction:
     merged = quotient(problem, group_of_operators(regions, groups))
     network, slots, starts = _without_parallel_arcs(
         network_of(merged.problem), len(merged.problem.seconds.flat())
     )
-    return Reduced(
+    return Abstraction(
         merged=merged,
         network=network,
         slots=slots,

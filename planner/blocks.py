@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.block_hashes import Hashes
-from planner.free_orders import comparable
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.pivots import comparable
 
 MAX_PERIOD = 64
 """Repeated sequences of more sections than this are not looked for."""

@@ -149,10 +149,10 @@ class _Reasons:
     def _readers(self, start: int, stop: int) -> str | None:
         if self.regions.reach[start] >= stop:
             return None
-        tied, order = self.problem.tied, self.regions.order
+        tied, spans = self.problem.tied, self.regions.spans
         end, exit_position = self.regions.ends[start], self.regions.ends[stop]
-        inside = (order.tied_first <= end) & (end < order.tied_last)
-        for row in np.flatnonzero(inside & (order.tied_last < exit_position)).tolist():
+        inside = (spans.tied_first <= end) & (end < spans.tied_last)
+        for row in np.flatnonzero(inside & (spans.tied_last < exit_position)).tolist():
             name = self.problem.graph.parameters[int(tied.parameter[row])].name
             return f"its parameter `{name}` is also read before it"
         return "there is more to send than whole numbers can hold"

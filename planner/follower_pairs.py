@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.free_orders import FreeOrder
 from planner.graphs import IntArray
+from planner.pivots import Layout
 
 if TYPE_CHECKING:
     from planner.problems import Problem
 
 
-def followers_of(problem: Problem, order: FreeOrder, sent: IntArray) -> IntArray:
+def followers_of(problem: Problem, layout: Layout, sent: IntArray) -> IntArray:
     """Position of the operator that may share a vertex with each one before it, or -1; [free].
 
     Args:
         problem: With two hosts.
-        order: Its free operators.
+        layout: Its free operators.
         sent: Bytes of each transfer up and down; shape [2, transfers].
     """
-    m = len(order.free)
-    follower = _only_follower(problem, order)
+    m = len(layout.free)
+    follower = _only_follower(problem, layout)
     x, tied = problem.transfers, problem.tied
     row_of = np.repeat(np.arange(len(x)), np.diff(x.indptr))
     # Labels and latency are paid once for all operators that produce an output.
     excluded = np.concatenate([x.readers[x.tensor[row_of] < 0], tied.readers])
-    places = order.position[excluded]
+    places = layout.position[excluded]
     follower[places[(places >= 0) & (places < m)]] = -1
-    reader, source = order.position[x.readers], order.position[np.maximum(x.source, 0)]
+    reader, source = layout.position[x.readers], layout.position[np.maximum(x.source, 0)]
     is_read = (reader >= 0) & (reader < m)
     is_made = (x.source >= 0) & (source >= 0) & (source < m)
     for size in sent:
@@ -45,11 +45,11 @@ def followers_of(problem: Problem, order: FreeOrder, sent: IntArray) -> IntArray
     return follower
 
 
-def _only_follower(problem: Problem, order: FreeOrder) -> IntArray:
+def _only_follower(problem: Problem, layout: Layout) -> IntArray:
     """The one operator after each that any rule keeps it before, or -1 if there are several."""
-    m = len(order.free)
-    before = order.position[problem.constraints.before]
-    after = order.position[problem.constraints.after]
+    m = len(layout.free)
+    before = layout.position[problem.constraints.before]
+    after = layout.position[problem.constraints.after]
     leaves = (before >= 0) & (before < m)
     before, after = before[leaves], after[leaves]
     first, last = np.full(m, m + 1), np.full(m, -1)

@@ -31,7 +31,8 @@ class Touching:
         return self.items[self.indptr[gap] : self.indptr[gap + 1]]
 
 
-def _by_gap(gap: IntArray, items: IntArray, n_gaps: int) -> Touching:
+def by_gap(gap: IntArray, items: IntArray, n_gaps: int) -> Touching:
+    """Items sorted by the gap that each belongs to, in the order given."""
     order = np.argsort(gap, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(gap, minlength=n_gaps))])
     return Touching(indptr=indptr, items=items[order])
@@ -89,13 +90,13 @@ def gaps_of(layout: Layout, spans: Spans) -> Gaps:
     return Gaps(
         layout=layout,
         spans=spans,
-        rows=_by_gap(
+        rows=by_gap(
             np.concatenate([by_source[from_inside], by_reader[into]]),
             np.concatenate([from_inside, into]),
             n_gaps,
         ),
-        arcs=_by_gap(gap_at[before[inside]], inside, n_gaps),
-        tied=_by_gap(pairs[0], pairs[1], n_gaps),
+        arcs=by_gap(gap_at[before[inside]], inside, n_gaps),
+        tied=by_gap(pairs[0], pairs[1], n_gaps),
         inner=inner,
         starts=np.cumsum(layout.high - layout.low - 1) - (layout.high - layout.low - 1),
         is_source=~has_before[inner],

@@ -10,7 +10,7 @@ operator would be a tie that has to be told apart in every state.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,14 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
         is_free: Whether the rules leave an operator a choice; shape [operators].
     """
     x, n = problem.transfers, problem.n_operators
-    row_in, row_out, is_passing = _passing(problem, is_free)
+    row_in, row_out, is_member = handing_on(problem)
+    is_passing = (
+        is_member
+        & is_free
+        & (problem.compute_s == 0).all(axis=0)
+        & (problem.exchange_bits == 0)
+        & (problem.returned_bits == 0)
+    )
     passing = np.flatnonzero(is_passing)
     if not len(passing):
         none = np.zeros(0, np.int64)
@@ -105,32 +112,43 @@ def _ends(start: IntArray, step: IntArray, members: IntArray) -> IntArray:
         jump = further
 
 
-def _passing(problem: Problem, is_free: BoolArray) -> tuple[IntArray, IntArray, BoolArray]:
-    """(The one transfer each operator reads, the one it makes, whether it only hands on)."""
+class HandingOn(NamedTuple):
+    """Operators that hand one tensor on to another of the same size, whatever they cost.
+
+    Attributes:
+        row_in, row_out: The one transfer that each reads, and the one it makes; [operators], of
+            use for members only.
+        is_member: Whether an operator is one; shape [operators].
+    """
+
+    row_in: IntArray
+    row_out: IntArray
+    is_member: BoolArray
+
+
+def handing_on(problem: Problem) -> HandingOn:
+    """Every operator that is the only reader of one transfer, reads no other, and makes one.
+
+    So a cut after it sends, to the tick, what the cut before it does.
+    """
     x, n, rules = problem.transfers, problem.n_operators, problem.constraints
     counts = np.diff(x.indptr)
-    row_of = np.repeat(np.arange(len(x)), counts)
     row_in, row_out = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    row_in[x.readers] = row_of
+    row_in[x.readers] = np.repeat(np.arange(len(x)), counts)
     made = np.flatnonzero(x.source >= 0)
     row_out[x.source[made]] = made
-    is_passing = (
-        is_free
-        & (problem.compute_s == 0).all(axis=0)
-        & (problem.exchange_bits == 0)
-        & (problem.returned_bits == 0)
-        & (np.bincount(x.readers, minlength=n) == 1)
-        & (np.bincount(x.source[made], minlength=n) == 1)
+    is_member = (np.bincount(x.readers, minlength=n) == 1) & (
+        np.bincount(x.source[made], minlength=n) == 1
     )
-    is_passing[rules.before[~rules.is_data]] = False
-    is_passing[rules.after[~rules.is_data]] = False
-    is_passing[problem.tied.readers] = False
-    if is_passing.any():
-        is_passing &= (counts[row_in] == 1) & ~x.is_forbidden[row_in] & ~x.is_forbidden[row_out]
-        is_passing &= (x.tensor[row_in] >= 0) & (x.source[row_in] >= -1)
+    is_member[rules.before[~rules.is_data]] = False
+    is_member[rules.after[~rules.is_data]] = False
+    is_member[problem.tied.readers] = False
+    if is_member.any():
+        is_member &= (counts[row_in] == 1) & ~x.is_forbidden[row_in] & ~x.is_forbidden[row_out]
+        is_member &= (x.tensor[row_in] >= 0) & (x.source[row_in] >= -1)
         for values in (x.up_bits, x.down_bits, x.latencies):
-            is_passing &= values[row_in] == values[row_out]
-    return row_in, row_out, is_passing
+            is_member &= values[row_in] == values[row_out]
+    return HandingOn(row_in=row_in, row_out=row_out, is_member=is_member)
 
 
 def _led_past(

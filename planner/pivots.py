@@ -66,15 +66,24 @@ def layout_of(problem: Problem) -> Layout:
     """
     known = problem.structure.get("layout")
     if not isinstance(known, Layout):
-        known = _find(problem)
+        known = find_layout(problem, with_passing=False)
         problem.structure["layout"] = known
     return known
 
 
-def _find(problem: Problem) -> Layout:
+def find_layout(problem: Problem, *, with_passing: bool) -> Layout:
+    """Pivots and gaps of a problem with two hosts.
+
+    Args:
+        problem: In any state.
+        with_passing: Whether operators that only hand a tensor on are left in.
+
+    Raises:
+        PlanError: If no placement is feasible.
+    """
     latest, earliest = feasible_extremes(problem.constraints)
     is_free = latest > earliest
-    reduced = without_passing(problem, is_free)
+    reduced = without_passing(problem, is_free & (not with_passing))
     is_free[reduced.passing] = False
     free = np.flatnonzero(is_free)
     m = len(free)
@@ -84,7 +93,7 @@ def _find(problem: Problem) -> Layout:
     rules = reduced.problem.constraints
     before, after = position[rules.before], position[rules.after]
     inside = (before >= 0) & (after < m) & (after >= 0) & (before < m)
-    pivots = _pivots(before[inside], after[inside], m)
+    pivots = comparable(before[inside], after[inside], m)
     ends = np.concatenate([[-1], pivots, [m]])
     has_gap = np.flatnonzero(np.diff(ends) > 1)
     low, high = ends[has_gap], ends[has_gap + 1]
@@ -108,8 +117,8 @@ def _find(problem: Problem) -> Layout:
     )
 
 
-def _pivots(before: IntArray, after: IntArray, m: int) -> IntArray:
-    """Positions comparable with all others, from arcs between positions; O(positions + arcs).
+def comparable(before: IntArray, after: IntArray, m: int) -> IntArray:
+    """Positions 0 … m-1 that are ancestor or descendant of every other; O(positions + arcs).
 
     p is one if every later position has a predecessor ≥ p, and every earlier one a successor ≤ p:
     by induction all later ones descend from p, and all earlier ones lead to it. An arc against the

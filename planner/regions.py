@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.cut_scans import Spans, spans_of
 from planner.follower_pairs import followers_of
-from planner.free_orders import FreeOrder, free_order_of
 from planner.gap_cuts import GapCuts, MinimumCut
+from planner.gaps import gaps_of
 from planner.graphs import BoolArray, IntArray
+from planner.passing import handing_on
+from planner.pivots import Layout, find_layout
 from planner.problems import LATENCY
 
 if TYPE_CHECKING:
@@ -36,7 +39,8 @@ class Regions:
     segment l lies between `ends[l]` and `ends[l + 1]`.
 
     Attributes:
-        order: Free operators and their positions.
+        order: Free operators, pivots and gaps.
+        spans: Which prefix cuts pay for what.
         ends: Where regions start and end: -1, for the first operator, and the pivots.
         entry_bytes: What crosses the prefix cut after each end, up and down; shape [2, ends].
         least_bytes: The least that crosses any cut of each segment; shape [2, segments].
@@ -51,7 +55,8 @@ class Regions:
         n_flows: Minimum cuts that were needed: one for each different inside of a segment.
     """
 
-    order: FreeOrder
+    order: Layout
+    spans: Spans
     ends: IntArray
     entry_bytes: IntArray
     least_bytes: IntArray
@@ -78,17 +83,20 @@ def regions_of(problem: Problem, minimum_cut: MinimumCut) -> Regions:
 
 
 def _find(problem: Problem, minimum_cut: MinimumCut) -> Regions:
-    order = free_order_of(problem)
+    order = find_layout(problem, with_passing=True)
+    spans = spans_of(order)
     ends = np.concatenate([[-1], order.pivots])
     sent = _bytes(problem)
-    entry = _live(order, sent)[:, ends + 1]
-    gap_cuts = GapCuts(problem, order, ends, minimum_cut)
+    entry = _live(order, spans, sent)[:, ends + 1]
+    gap_cuts = GapCuts(gaps_of(order, spans), minimum_cut)
     least = entry[:, :-1].copy()
-    for segment in np.flatnonzero(np.diff(ends) > 1).tolist():
+    for gap, segment in enumerate(np.searchsorted(ends, order.low).tolist()):
+        if segment == len(ends) - 1:
+            break  # nothing follows the last gap: no region ends after it
         for row, size in zip(least, sent, strict=True):
-            row[segment] += gap_cuts.saved(segment, size)
-    hands_on = _handing_on(problem, order)
-    segments, heads = _heads(problem, order, gap_cuts.segment_of, ends, hands_on)
+            row[segment] += gap_cuts.saved(gap, size)
+    hands_on = handing_on(problem).is_member[order.free]
+    segments, heads = _heads(problem, order, ends, hands_on)
     head_segments, head_starts = np.unique(segments, return_index=True)
     reach = np.minimum.reduce([_first_below(m, e) for m, e in zip(least, entry, strict=True)])
     follower = followers_of(problem, order, sent)
@@ -97,10 +105,11 @@ def _find(problem: Problem, minimum_cut: MinimumCut) -> Regions:
         follower[:] = -1
     return Regions(
         order=order,
+        spans=spans,
         ends=ends,
         entry_bytes=entry,
         least_bytes=least,
-        reach=np.minimum(reach, _reach_of_readers(problem, order, ends)),
+        reach=np.minimum(reach, _reach_of_readers(problem, spans, ends)),
         heads=heads,
         head_starts=head_starts,
         head_segments=head_segments,
@@ -120,14 +129,14 @@ def _bytes(problem: Problem) -> IntArray:
     return np.rint(sent).astype(np.int64)
 
 
-def _live(order: FreeOrder, sent: IntArray) -> IntArray:
+def _live(order: Layout, spans: Spans, sent: IntArray) -> IntArray:
     """Bytes that each prefix cut sends; shape [2, cuts]."""
     m = len(order.free)
     steps = np.zeros((2, m + 2), np.int64)
-    is_paid = order.start <= order.last
+    is_paid = spans.start <= spans.last
     for row, size in zip(steps, sent[:, is_paid], strict=True):
-        np.add.at(row, order.start[is_paid], size)
-        np.subtract.at(row, order.last[is_paid] + 1, size)
+        np.add.at(row, spans.start[is_paid], size)
+        np.subtract.at(row, spans.last[is_paid] + 1, size)
     live: IntArray = np.cumsum(steps, axis=1)[:, : m + 1]
     return live
 
@@ -150,7 +159,7 @@ def _first_below(least: IntArray, entry: IntArray) -> IntArray:
     return found
 
 
-def _reach_of_readers(problem: Problem, order: FreeOrder, ends: IntArray) -> IntArray:
+def _reach_of_readers(problem: Problem, spans: Spans, ends: IntArray) -> IntArray:
     """How far a region may reach before the device's copy of something stays behind alone.
 
     A tied parameter with its first reader before the region and its last one inside would have to
@@ -159,55 +168,24 @@ def _reach_of_readers(problem: Problem, order: FreeOrder, ends: IntArray) -> Int
     """
     m = ends[-1] + 1
     last_ok = np.full(len(ends), m)
-    for first, last in zip(order.tied_first, order.tied_last, strict=True):
+    for first, last in zip(spans.tied_first, spans.tied_last, strict=True):
         among = (first <= ends) & (ends < last)
         last_ok[among] = np.minimum(last_ok[among], last)
-    for last in order.last[problem.transfers.tensor == LATENCY]:
+    for last in spans.last[problem.transfers.tensor == LATENCY]:
         last_ok = np.minimum(last_ok, last)
     return np.searchsorted(ends, last_ok, "right") - 1
 
 
-def _handing_on(problem: Problem, order: FreeOrder) -> BoolArray:
-    """Free operators that hand one tensor on to another of the same size; by position.
-
-    Each is the only reader of one transfer, reads no other, and is the source of one. So a cut
-    after it sends, to the tick, what the cut before it does.
-    """
-    x, rules, n = problem.transfers, problem.constraints, problem.n_operators
-    counts = np.diff(x.indptr)
-    made = np.flatnonzero(x.source >= 0)
-    row_in, row_out = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    row_in[x.readers] = np.repeat(np.arange(len(x)), counts)
-    row_out[x.source[made]] = made
-    hands_on = (np.bincount(x.readers, minlength=n) == 1) & (
-        np.bincount(x.source[made], minlength=n) == 1
-    )
-    hands_on[problem.tied.readers] = False
-    hands_on[rules.before[~rules.is_data]] = False
-    hands_on[rules.after[~rules.is_data]] = False
-    if hands_on.any():
-        hands_on &= (counts[row_in] == 1) & (x.source[row_in] >= -1)
-        hands_on &= ~(x.is_forbidden[row_in] | x.is_forbidden[row_out])
-        for values in (x.up_bits, x.down_bits, x.latencies):
-            hands_on &= values[row_in] == values[row_out]
-    result: BoolArray = hands_on[order.free]
-    return result
-
-
 def _heads(
-    problem: Problem,
-    order: FreeOrder,
-    segment_of: IntArray,
-    ends: IntArray,
-    hands_on: BoolArray,
+    problem: Problem, order: Layout, ends: IntArray, hands_on: BoolArray
 ) -> tuple[IntArray, IntArray]:
     """(Segment, position) of every operator at which a cut begins to differ from its entry.
 
     In its segment it follows nothing but operators that hand on, and is no such chain's member.
     """
     n_segments = len(ends) - 1
+    segment_of = np.searchsorted(ends, np.arange(len(order.free))) - 1
     at = np.append(segment_of, [-1, -1])
-    at[ends[1:]] = np.arange(n_segments)
     before = order.position[problem.constraints.before]
     after = order.position[problem.constraints.after]
     inside = (at[before] >= 0) & (at[before] == at[after]) & (before < after)

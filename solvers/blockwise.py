@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from planner.abstraction import reduced
+from planner.abstraction import abstracted
 from planner.gap_cuts import MinimumCut
 from planner.minimum_cuts import VERSION, minimum_cut
 from planner.networks import network_of
@@ -50,7 +50,7 @@ class BlockWise:
             placement = network.placement(side)
             words = f"the whole network, because the route has {problem.n_hosts} hosts"
         else:
-            small = reduced(problem, self._engine)
+            small = abstracted(problem, self._engine)
             flow, side = self._engine(small.network, small.capacities(problem.ticks))
             placement = small.placement(side)
             words = (

@@ -15,10 +15,10 @@ import planner
 from planner import abstraction, reference_cuts, regions, zoo
 from planner.abstraction import (
     Pattern,
+    abstracted,
     group_of_operators,
     groups_of,
     pattern_of,
-    reduced,
 )
 from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
@@ -57,7 +57,7 @@ def assert_same(problem: Problem, solution: Solution, reference: Solution) -> No
 
 def n_blocks(problem: Problem) -> int:
     """Regions that are one vertex in the current state."""
-    return reduced(problem, minimum_cut).n_regions if problem.n_hosts == 2 else 0
+    return abstracted(problem, minimum_cut).n_regions if problem.n_hosts == 2 else 0
 
 
 def compare(graph: Graph, costs: Costs) -> str:
@@ -194,7 +194,7 @@ def test_few_vertices_are_left(name: str, most: int) -> None:
     graph = zoo_graph(name)
     for changes in ({}, first_on_device(graph)):
         problem = build_problem(graph, analytical_costs(**changes))
-        assert reduced(problem, minimum_cut).merged.problem.n_operators <= most
+        assert abstracted(problem, minimum_cut).merged.problem.n_operators <= most
 
 
 def test_the_engine_is_a_parameter() -> None:
@@ -214,7 +214,7 @@ def test_many_patterns_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -
     for speed in np.geomspace(0.01, 1e4, 30):
         state = problem.with_speed(device=float(speed))
         assert_same(state, solve(state, "blockwise"), solve(state, "maxflow"))
-        memory = problem.structure["reduced_by_pattern"]
+        memory = problem.structure["abstractions_by_pattern"]
         assert isinstance(memory, dict)
         assert len(memory) <= 2
 
