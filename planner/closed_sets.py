@@ -19,8 +19,9 @@ from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds
 if TYPE_CHECKING:
     from planner.problems import Problem
 
+MAX_OPERATORS = 2**7
 MAX_SETS = 2**12
-"""Gaps with more feasible placements than this are left to a flow."""
+"""Gaps with more operators, or more feasible placements, than this are left to a flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +49,8 @@ def closed_sets_of(problem: Problem, bounds: SegmentBounds, gap: int) -> ClosedS
 
 def _enumerate(bounds: SegmentBounds, gap: int) -> ClosedSets | None:
     local = gap_problem(bounds.gaps, gap)
+    if local.n_operators > MAX_OPERATORS:
+        return None
     try:
         placements = enumerate_placements(local, MAX_SETS).astype(np.int64)
     except SolverError:
@@ -61,6 +64,23 @@ def _enumerate(bounds: SegmentBounds, gap: int) -> ClosedSets | None:
     rows[SERVER] += bounds.gap_rows[SERVER, gap]
     inside = np.flatnonzero(~is_entry & (on_server > 0))
     return ClosedSets(hosts=hosts[inside], rows=np.ascontiguousarray(rows[:, inside]))
+
+
+def best_of(problem: Problem, bounds: SegmentBounds, gap: int, rows: IntArray) -> IntArray:
+    """The best, in ticks, of some of the cuts inside a gap; at least one.
+
+    Returns:
+        Host of every operator of the problem; of several the one with the fewest on the device.
+    """
+    found = closed_sets_of(problem, bounds, gap)
+    assert found is not None
+    hosts = found.hosts[rows]
+    ends = np.zeros((len(hosts), 1), np.int64)
+    terms = gap_terms(bounds.gaps, gap, bounds.layout.reduced.terms(problem.ticks.terms))
+    local = gap_problem(bounds.gaps, gap)
+    values = local.totals(terms, np.hstack([ends, hosts, ends + 1]))
+    # Best placements form a lattice: their componentwise maximum is one of them.
+    return gap_placement(bounds.gaps, gap, hosts[values == values.min()].max(axis=0))
 
 
 def best_inside(problem: Problem, bounds: SegmentBounds, gap: int) -> IntArray:

@@ -86,7 +86,8 @@ def gaps_of(layout: Layout, spans: Spans) -> Gaps:
     inner = np.flatnonzero(layout.gap_of >= 0)
     tied_gap = gap_at[layout.position[problem.tied.readers]]
     tied_row = np.repeat(np.arange(len(problem.tied.bits)), np.diff(problem.tied.indptr))
-    pairs = np.unique(np.stack([tied_gap, tied_row])[:, tied_gap >= 0], axis=1)
+    n_tied = max(1, len(problem.tied.bits))
+    pairs = np.unique((tied_gap * n_tied + tied_row)[tied_gap >= 0])
     return Gaps(
         layout=layout,
         spans=spans,
@@ -96,7 +97,7 @@ def gaps_of(layout: Layout, spans: Spans) -> Gaps:
             n_gaps,
         ),
         arcs=by_gap(gap_at[before[inside]], inside, n_gaps),
-        tied=by_gap(pairs[0], pairs[1], n_gaps),
+        tied=by_gap(pairs // n_tied, pairs % n_tied, n_gaps),
         inner=inner,
         starts=np.cumsum(layout.high - layout.low - 1) - (layout.high - layout.low - 1),
         is_source=~has_before[inner],
@@ -153,7 +154,6 @@ def gap_problem(gaps: Gaps, gap: int) -> Problem:
             rules, local(rules.before[arcs]), local(rules.after[arcs]), arcs, size
         ),
         incumbent=None,
-        structure={},
     )
 
 

@@ -30,13 +30,14 @@ class Reduced:
             is meant; its state is that in which it was made.
         rows: Original row of each transfer that is left.
         passing: The operators that were taken out; shape [passing].
-        indptr, readers: CSR of the other operators that read, directly or through others that were
-            taken out, what each of them hands on.
+        chain: The chain of such operators that each of them belongs to; shape [passing].
+        indptr, readers: CSR of the operators that read what each chain hands on; [chains + 1].
     """
 
     problem: Problem
     rows: IntArray
     passing: IntArray
+    chain: IntArray
     indptr: IntArray
     readers: IntArray
 
@@ -50,7 +51,7 @@ class Reduced:
         """Set the hosts (or positions) of the operators taken out, from those of the others."""
         if len(self.passing):
             first = np.minimum.reduceat(hosts[self.readers], self.indptr[:-1])
-            hosts[self.passing] = first
+            hosts[self.passing] = first[self.chain]
 
 
 def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
@@ -74,7 +75,12 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
         none = np.zeros(0, np.int64)
         all_rows = np.arange(len(x))
         return Reduced(
-            problem=problem, rows=all_rows, passing=passing, indptr=none[:0], readers=none
+            problem=problem,
+            rows=all_rows,
+            passing=passing,
+            chain=none,
+            indptr=none,
+            readers=none,
         )
     before = np.where(is_passing, x.source[row_in], -1)  # the operator before, -1 for the input
     first = _ends(np.arange(n), np.where(is_passing[before] & (before >= 0), before, -1), passing)
@@ -83,7 +89,8 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
     has_one = np.diff(x.indptr)[row_out] == 1
     reader = x.readers[x.indptr[row_out]]
     following[passing] = np.where(has_one & is_passing[reader], reader, -1)[passing]
-    final = row_out[_ends(np.arange(n), following, passing)[passing]]
+    ends, chain = np.unique(_ends(np.arange(n), following, passing)[passing], return_inverse=True)
+    final = row_out[ends]
     counts = np.diff(x.indptr)[final]
     indptr = np.concatenate([[0], np.cumsum(counts)])
     offset = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
@@ -97,6 +104,7 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
         problem=_led_past(problem, source, np.flatnonzero(~is_dropped), is_passing, origin),
         rows=np.flatnonzero(~is_dropped),
         passing=passing,
+        chain=chain,
         indptr=indptr,
         readers=x.readers[np.repeat(x.indptr[final], counts) + offset],
     )
@@ -181,5 +189,4 @@ def _led_past(
             is_data=rules.is_data[arcs],
         ),
         incumbent=None,
-        structure={},
     )

@@ -92,7 +92,8 @@ class Problem:
         speed: Factor on every host's speed; shape [hosts].
         incumbent: A feasible placement known to be good, which sharpens the ticks.
         notes: What the cost models want a person to know.
-        structure: What solvers compute once per graph and share between states.
+        structure: What solvers compute once per graph and share between states; `replace` starts
+            with none, because it may change more than the state.
     """
 
     graph: Graph
@@ -110,7 +111,7 @@ class Problem:
     speed: FloatArray
     incumbent: IntArray | None = None
     notes: tuple[str, ...] = ()
-    structure: dict[str, object] = field(default_factory=dict, repr=False)
+    structure: dict[str, object] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def n_operators(self) -> int:
@@ -167,9 +168,13 @@ class Problem:
         is_latency = what == "latency_s"
         if type(value) is float and len(old) == 1 and 0 < value < inf:
             return np.array((value,))  # the usual case, without the checks of arrays
-        array = np.asarray(value, np.float64)
+        try:
+            array = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
         low = 0.0 if is_latency else np.nextafter(0.0, 1.0)
-        if array.shape not in ((), old.shape) or not np.all(np.isfinite(array) & (array >= low)):
+        is_number = not isinstance(value, str | bytes | bool) and array.shape in ((), old.shape)
+        if not (is_number and np.all(np.isfinite(array) & (array >= low))):
             expected = "≥ 0" if is_latency else "> 0"
             raise PlanError(
                 f"`{what}` is {value!r}, expected a finite number {expected}, or one per link",
@@ -178,8 +183,10 @@ class Problem:
             )
         return np.broadcast_to(array, old.shape).copy()
 
-    def with_speed(self, **speeds: float) -> Problem:
+    def with_speed(self, /, **speeds: float) -> Problem:
         """The same problem with some hosts faster (> 1) or slower (< 1), by host name.
+
+        A name may be any string: `with_speed(**{"edge server": 2.0})`.
 
         Raises:
             PlanError: If a host is unknown or a factor is not a finite number > 0.

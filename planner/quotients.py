@@ -79,7 +79,6 @@ def quotient(problem: Problem, group_of: IntArray) -> Quotient:
             tied=tied,
             constraints=_merged_constraints(problem.constraints, group_of, n_groups),
             incumbent=None,
-            structure={},
         ),
         group_of=group_of,
         transfers=kept,

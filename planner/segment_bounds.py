@@ -38,7 +38,7 @@ class SegmentBounds:
         gap_rows: Coefficients of a lower bound for every cut strictly inside a gap, without the
             compute of the gap's own operators; shape [5, gaps].
         inner_s: Seconds of the gaps' operators per unit of slowness; shape [2, inner].
-        total: Coefficients of the sum of all terms; shape [5].
+        total: Coefficients of the sum of all terms of the problem; shape [5].
         relative: How far two totals may be from the truth in float64, as a part of them.
         absolute: The same for what goes by the sum of all terms: their rounding to ticks, and sums
             of more bits than are exact in float64.
@@ -110,14 +110,15 @@ def segment_bounds_of(problem: Problem) -> SegmentBounds:
 
 def _build(problem: Problem) -> SegmentBounds:
     layout = layout_of(problem)
-    problem = layout.reduced.problem
     spans = spans_of(layout)
     gaps = gaps_of(layout, spans)
-    basis = basis_of(problem)
+    basis = basis_of(layout.reduced.problem)
+    # Ticks are made for all terms, also for those of operators that were taken out.
+    total = np.array([terms.flat().sum() for terms in basis_of(problem)])
     rows = np.stack([cut_costs(layout, spans, terms) for terms in basis])
     cuts = layout.cuts[~_is_repeated(layout, spans)]
     entry = rows[:, layout.low + 1]
-    relative, absolute = _rounding(problem, layout, basis)
+    relative, absolute = _rounding(problem, layout, total)
     inner = layout.free[gaps.inner]
     return SegmentBounds(
         layout=layout,
@@ -128,7 +129,7 @@ def _build(problem: Problem) -> SegmentBounds:
         entry_rows=entry,
         gap_rows=_gap_rows(gaps, basis, rows, entry),
         inner_s=np.stack([basis[host].unary[host, inner] for host in (DEVICE, SERVER)]),
-        total=np.array([terms.flat().sum() for terms in basis]),
+        total=total,
         scan_message=(
             f"scan of {len(cuts)} prefix cuts; bounds exclude all {len(gaps)} blocks"
             if len(gaps)
@@ -139,13 +140,13 @@ def _build(problem: Problem) -> SegmentBounds:
     )
 
 
-def _rounding(problem: Problem, layout: Layout, basis: Basis) -> tuple[float, float]:
+def _rounding(problem: Problem, layout: Layout, total: FloatArray) -> tuple[float, float]:
     """How much rounding can do: `relative` and `absolute` of `SegmentBounds`."""
     n_costs = problem.n_operators + len(problem.transfers) + 2 * len(problem.tied.bits)
     wide, double = float(np.finfo(np.longdouble).eps), float(np.finfo(np.float64).eps)
     # Rounding to ticks: half a tick for every cost, of at most 2^-59 of the sum of all terms.
     absolute = (n_costs + 64) * 2.0**-58
-    if any(terms.flat().sum() >= 2.0**53 for terms in basis[UP:]):
+    if (total[UP:] >= 2.0**53).any():
         absolute += (2 * n_costs + 64) * double
     return 4 * (n_costs * wide + (layout.largest_gap + 32) * double), absolute
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from planner.errors import SolverError
@@ -90,32 +90,51 @@ class DeferredCertificate:
     holds = True
 
     def __init__(self, problem: Problem, placement: IntArray) -> None:
-        self._problem = problem
-        self._placement = placement
+        self._open: tuple[Problem, IntArray] | None = (problem, placement)
+        self._known: Certificate | None = None
 
-    @cached_property
-    def _figures(self) -> tuple[int, float]:
-        problem, placement = self._problem, self._placement
-        value = int(problem.total(problem.ticks.terms, placement))
-        while problem.ticks.is_coarse_for(value):
-            problem = problem.with_incumbent(placement)
+    def settled(self) -> Certificate:
+        """The figures; found once, and then nothing else is kept."""
+        if self._known is None and self._open is not None:
+            problem, placement = self._open
             value = int(problem.total(problem.ticks.terms, placement))
-        return value, problem.ticks.quantum_s
+            while problem.ticks.is_coarse_for(value):
+                problem = problem.with_incumbent(placement)
+                value = int(problem.total(problem.ticks.terms, placement))
+            quantum_s = problem.ticks.quantum_s
+            self._known = Certificate(value=value, lower_bound=value, quantum_s=quantum_s)
+            self._open = None
+        assert self._known is not None
+        return self._known
 
     @property
     def value(self) -> int:
         """Total of the placement, in ticks."""
-        return self._figures[0]
+        return self.settled().value
 
     @property
     def lower_bound(self) -> int:
         """The same: no other placement takes as little."""
-        return self._figures[0]
+        return self.settled().lower_bound
 
     @property
     def quantum_s(self) -> float:
         """Seconds of one tick."""
-        return self._figures[1]
+        return self.settled().quantum_s
+
+    def __eq__(self, other: object) -> bool:
+        settled = other.settled() if isinstance(other, DeferredCertificate) else other
+        return self.settled() == settled
+
+    def __hash__(self) -> int:
+        return hash(self.settled())
+
+    def __repr__(self) -> str:
+        return "DeferredCertificate(…)" if self._known is None else repr(self._known)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """What is pickled is what was proved."""
+        return copy, (self.settled(),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,7 +142,7 @@ class Solution:
     """A solver's answer.
 
     Attributes:
-        placement: Host index of each operator, in graph order; shape [operators].
+        placement: Host index of each operator, in graph order; read-only, shape [operators].
         certificate: Value and lower bound in ticks.
         status: Why it stopped.
         message: The solver's own words.
@@ -139,6 +158,10 @@ class Solution:
     solver: str
     solver_version: str
     seconds: float
+
+    def __post_init__(self) -> None:
+        # The certificate is about this placement, and may look at it later.
+        self.placement.flags.writeable = False
 
     @property
     def value(self) -> int:

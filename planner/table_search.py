@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from planner.errors import SolverError
@@ -105,10 +105,9 @@ class Search:
     def problem_at(self, state: Sequence[float]) -> Problem:
         """The problem in a state."""
         values = {p.name: value for p, value in zip(self.parameters, state, strict=True)}
-        speed = self.problem.speed.copy()
-        # Not `with_speed`, whose keywords are names of hosts: those may be any string.
-        speed[0] = values.pop("device_speed", speed[0])
-        return replace(self.problem.with_links(**values), speed=speed)
+        speed = values.pop("device_speed", None)
+        problem = self.problem.with_links(**values)
+        return problem if speed is None else problem.with_speed(**{problem.hosts[0]: speed})
 
     def cut_of(self, placement: IntArray) -> Cut:
         """Seconds of a round as a linear function of 1 / parameters."""

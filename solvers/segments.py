@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from planner.closed_sets import best_inside, closed_sets_of
+from planner.closed_sets import best_inside, best_of, closed_sets_of
 from planner.costs import FloatArray
 from planner.cut_scans import cut_costs
 from planner.gaps import gap_placement
@@ -37,7 +37,10 @@ MAX_CLOSE_SETS = 64
 """With more cuts of one gap than this that are close to the best, a flow tells them apart."""
 
 EXTREME = 1e30
-"""Slowness, seconds per bit and latency above this are left to `maxflow`, which takes any."""
+"""Slowness, seconds per bit and latency above this are left to the whole network."""
+
+TINY, HUGE = 1e-250, 1e200
+"""So are totals outside of this, in seconds: there float64 loses its precision, or its range."""
 
 
 class Segments:
@@ -70,7 +73,10 @@ class Segments:
         seconds = np.array((1.0, up, down, latency)).dot(matrix)
         n_cuts = len(bounds.cuts)
         best = seconds[:n_cuts].argmin()
-        slack = seconds[n_cuts] * bounds.absolute
+        total = seconds[n_cuts]
+        if not total < HUGE or 0 < total < TINY or 0 < seconds[best] < TINY:
+            return _whole(problem, "the costs are extreme", started)
+        slack = total * bounds.absolute
         limit = seconds[best] * (1.0 + bounds.relative) + slack
         if np.count_nonzero(seconds <= limit) == 1:
             placement = bounds.layout.placement(bounds.cuts[best])
@@ -115,12 +121,12 @@ class _Close:
         if n_close == 1 and len(inside_s) == len(sets):
             return _proved(self.problem, self._only(limit, inside_s), self.message, started)
         inside: list[IntArray] = []
-        for gap, found in sets.items():
+        for gap in self.gaps:
             close = np.flatnonzero(inside_s[gap] <= limit) if gap in inside_s else None
-            if found is None or close is None or len(close) > MAX_CLOSE_SETS:
+            if close is None or len(close) > MAX_CLOSE_SETS:
                 inside.append(best_inside(self.problem, self.bounds, gap))
-            else:
-                inside += [gap_placement(self.bounds.gaps, gap, found.hosts[row]) for row in close]
+            elif len(close):
+                inside.append(best_of(self.problem, self.bounds, gap, close))
         return self._by_ticks(inside, started)
 
     def _only(self, limit: float, inside_s: dict[int, FloatArray]) -> IntArray:
@@ -133,12 +139,10 @@ class _Close:
 
     def _by_ticks(self, inside: list[IntArray], started: float) -> Solution:
         """Whatever is not a candidate is above the best in any ticks; compare what is."""
-        problem, bounds = self.problem, self.bounds
+        problem, layout = self.problem, self.bounds.layout
         terms = problem.ticks.terms
-        cuts = cut_costs(bounds.layout, bounds.spans, bounds.layout.reduced.terms(terms))[
-            bounds.cuts
-        ]
-        candidates = [bounds.layout.placement(int(bounds.cuts[cuts.argmin()])), *inside]
+        cuts = cut_costs(layout, self.bounds.spans, layout.reduced.terms(terms))[self.bounds.cuts]
+        candidates = [layout.placement(int(self.bounds.cuts[cuts.argmin()])), *inside]
         placements = np.stack(candidates)
         values = problem.totals(terms, placements)
         best = int(values.min())

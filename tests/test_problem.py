@@ -120,7 +120,7 @@ def test_one_absurd_cost_does_not_eat_the_precision_of_the_others() -> None:
     assert solve(absurd).value * absurd.ticks.quantum_s < 100
 
 
-@pytest.mark.parametrize("solver", ["maxflow", "networkx", "brute-force"])
+@pytest.mark.parametrize("solver", ["segments", "blockwise", "maxflow", "networkx", "brute-force"])
 def test_costs_far_below_every_prefix_are_still_told_apart(solver: str) -> None:
     """Every prefix costs 1e8 s: the first ticks are too coarse for the best placement."""
     graph = graph_of([operator("a", ["x"], 1), operator("b", ["x"], 1)], ["a_out", "b_out"])
@@ -134,7 +134,7 @@ def test_costs_far_below_every_prefix_are_still_told_apart(solver: str) -> None:
     assert solution.value * solution.quantum_s == pytest.approx(4e-11 + 8 * 600_000 / 1e18)
 
 
-@pytest.mark.parametrize("solver", ["maxflow", "networkx", "brute-force"])
+@pytest.mark.parametrize("solver", ["segments", "blockwise", "maxflow", "networkx", "brute-force"])
 def test_a_fast_link_behind_a_slow_one_is_not_lost(solver: str) -> None:
     graph = graph_of(
         [operator("a", ["x"], 4), operator("b", ["a_out"], 4)], ["b_out"], input_bytes=1000
@@ -181,7 +181,7 @@ def test_free_problem_has_value_zero() -> None:
     free = planner.problem(graph, check_costs(document, "free")).with_links(
         uplink_bps=1e18, downlink_bps=1e18, latency_s=0.0
     )
-    for solver in ("maxflow", "networkx", "brute-force"):
+    for solver in ("segments", "blockwise", "maxflow", "networkx", "brute-force"):
         solution = solve(free, solver)
         assert solution.is_proved
         assert solution.value * solution.quantum_s < 1e-9
@@ -345,7 +345,7 @@ def test_an_unknown_solver_is_named_with_the_nearest() -> None:
 class _Liar:
     """Claims everything on the last host to be optimal, at one tick below its cost."""
 
-    name = "maxflow"
+    name = "segments"
     requires: tuple[str, ...] = ()
     capabilities = Capabilities(is_exact=True, summary="lies")
 
@@ -367,7 +367,7 @@ class _Liar:
 def test_an_answer_that_contradicts_the_evaluator_is_a_defect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(registry.SOLVERS._loaded, "maxflow", _Liar(2**50))
+    monkeypatch.setitem(registry.SOLVERS._loaded, "segments", _Liar(2**50))
     with pytest.raises(SolverError) as caught:
         planner.plan(*make(), baselines=())
     assert (caught.value.code, caught.value.exit_code) == ("PLN502", 70)
@@ -395,7 +395,7 @@ def test_a_solver_that_stops_without_a_proof_makes_no_optimal_plan(
             )
             return replace(honest, solver=self.name, certificate=certificate, status=Status.LIMIT)
 
-    monkeypatch.setitem(registry.SOLVERS._loaded, "maxflow", Cut(0))
+    monkeypatch.setitem(registry.SOLVERS._loaded, "segments", Cut(0))
     graph_file, costs_file = tmp_path / "graph.json", tmp_path / "costs.json"
     graph_file.write_text(ONE_OPERATOR)
     graph = planner.load(graph_file)
@@ -403,7 +403,7 @@ def test_a_solver_that_stops_without_a_proof_makes_no_optimal_plan(
     outcome = run_planner("plan", str(graph_file), "--costs", str(costs_file))
     assert outcome.status == 5
     assert "Optimal" not in outcome.stdout
-    assert "Not proved: maxflow gives a lower bound of" in outcome.stdout
+    assert "Not proved: segments gives a lower bound of" in outcome.stdout
     assert "no trainable parameter" in outcome.stderr
 
 

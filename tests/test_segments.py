@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
 
 from planner import closed_sets
+from planner.assembly import assemble
+from planner.cost_files import check_costs
+from planner.drafts import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.formulation import build_problem
-from planner.graphs import IntArray
+from planner.graphs import Graph, IntArray
 from planner.linear_terms import state_of
 from planner.pivots import layout_of
 from planner.problems import Problem
@@ -185,3 +190,84 @@ def test_states_beyond_float64_are_refused_by_every_solver() -> None:
     for solver in ("segments", "maxflow", "auto"):
         with pytest.raises(PlanError, match="more than a float64 can hold"):
             solve(problem.with_links(uplink_bps=1e-300), solver)
+
+
+def handing_on(n_chain: int, n_costly: int, seconds: float) -> tuple[Graph, dict[str, float]]:
+    """Operators that only hand 1 MB on, then `n_costly` others, each of the given seconds."""
+    names = ["head", *(f"h{i}" for i in range(n_chain)), *(f"v{i}" for i in range(n_costly))]
+    operators, read = [], "x"
+    for name in names:
+        size = 1_000 if name.startswith("v") else 1_000_000
+        out = DraftTensor(name=f"{name}.out", size_bytes=size, dtype="float32")
+        operand = (Operand(OperandKind.TENSOR, read),)
+        operators.append(DraftOperator(name=name, op="Any", operands=operand, outputs=(out,)))
+        read = out.name
+    x = DraftTensor(name="x", size_bytes=1_000, dtype="float32")
+    draft = Draft(name="chain", inputs=[x], outputs=[read], parameters=[], operators=operators)
+    return assemble(draft), {n: seconds if n.startswith("v") else 0.0 for n in names}
+
+
+def chain_problem(graph: Graph, device: dict[str, float], server: dict[str, float]) -> Problem:
+    hosts = [
+        {
+            "name": name,
+            "model": "table",
+            "nodes": [{"name": n, "forward_s": s} for n, s in nodes.items()],
+        }
+        for name, nodes in (("device", device), ("server", server))
+    ]
+    links = [{"uplink_bps": 8e6, "downlink_bps": 8e6}]
+    document = {"kind": "costs", "version": 1, "workload": {"mode": "inference"}}
+    return build_problem(graph, check_costs({**document, "hosts": hosts, "links": links}, "chain"))
+
+
+@pytest.mark.parametrize(("n_chain", "n_costly"), [(0, 300), (400, 60), (400, 100), (1_000, 300)])
+def test_ticks_are_those_of_the_whole_problem(n_chain: int, n_costly: int) -> None:
+    """Costs near half ticks, whose rounding decides; operators taken out make ticks coarser."""
+    graph, costs = handing_on(n_chain, n_costly, 1.05 / n_costly)
+    tick = solve(chain_problem(graph, costs, costs), "maxflow").quantum_s
+    whole = int(1.05 / n_costly / tick)
+    device = {n: (whole - 0.49) * tick if s else 0.0 for n, s in costs.items()}
+    server = {n: (whole + 0.49) * tick if s else 0.0 for n, s in costs.items()}
+    check(chain_problem(graph, device, server))
+    check(chain_problem(graph, server, device))
+
+
+def test_subnormal_costs_have_no_precision_to_tell_cuts_apart() -> None:
+    graph, costs = handing_on(0, 20, 1e-323)
+    half = {name: seconds / 2 for name, seconds in costs.items()}
+    for device, server in ((half, costs), (costs, half)):
+        problem = chain_problem(graph, device, server)
+        for rate in (1e18, 1.7e308):
+            check(problem.with_links(uplink_bps=rate))
+
+
+def test_a_replaced_problem_starts_with_no_structure() -> None:
+    problem = random_problem(1)
+    assert problem is not None
+    solve(problem, "segments")
+    other = replace(problem, compute_s=problem.compute_s[::-1].copy())
+    assert other.structure is not problem.structure
+    check(other)
+
+
+def test_a_solution_is_read_only_and_can_be_pickled() -> None:
+    problem = random_problem(0)
+    assert problem is not None
+    solution = solve(problem, "segments")
+    assert isinstance(solution.certificate, DeferredCertificate)
+    with pytest.raises(ValueError, match="read-only"):
+        solution.placement[:] = 0
+    copied = pickle.loads(pickle.dumps(solution))
+    assert copied.certificate == solution.certificate == solve(problem, "maxflow").certificate
+    assert solution.certificate == solve(problem, "segments").certificate
+    assert len({solution.certificate, copied.certificate}) == 1
+    assert np.array_equal(copied.placement, solution.placement)
+    assert str(solution.value) in repr(solution.certificate)
+
+
+def test_long_chains_that_hand_on_to_many_readers_stay_small() -> None:
+    graph, costs = handing_on(3_000, 1, 0.001)
+    layout = layout_of(chain_problem(graph, costs, costs))
+    assert len(layout.reduced.passing) == 3_000
+    assert len(layout.reduced.readers) == 1
