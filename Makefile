@@ -27,7 +27,10 @@ schemas: $(STAMP)
 	$(BIN)/python -m planner.schema_files schemas
 	$(BIN)/python -m planner.error_codes docs/errors.md
 
+# What README's figures come from, about ten minutes. Only on an idle machine are times what they say.
 bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/report.py --update README.md
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/size.py
 

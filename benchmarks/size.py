@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from graphs import chain, transformer
 from machine import describe
+from onnx_graphs import chain, transformer
 
 BASELINE = """
 import json, resource, sys, time

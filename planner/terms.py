@@ -33,13 +33,14 @@ class Terms(Generic[Number]):
 
     def like(self, flat: npt.NDArray[np.int64]) -> Terms[np.int64]:
         """The inverse of `flat` for a vector of the same length."""
-        sizes = [self.unary.size, self.transfer.size, self.exchange.size]
-        unary, transfer, exchange, sync = np.split(flat, np.cumsum(sizes))
+        transfers = self.unary.size
+        tied = transfers + self.transfer.size
+        sync = tied + len(self.exchange)
         return Terms(
-            unary=unary.reshape(self.unary.shape),
-            transfer=transfer.reshape(self.transfer.shape),
-            exchange=exchange,
-            sync=sync,
+            unary=flat[:transfers].reshape(self.unary.shape),
+            transfer=flat[transfers:tied].reshape(self.transfer.shape),
+            exchange=flat[tied:sync],
+            sync=flat[sync:],
         )
 
 
