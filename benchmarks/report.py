@@ -89,7 +89,7 @@ def render(results: Results) -> str:
 
 def _figure_table(results: Results) -> list[str]:
     rows = [
-        f"| {f.what} | {f.target or 'nothing'} | {f.measured or 'nothing'} | {f.verdict} |"
+        f"| {f.what} | {f.target or '-'} | {f.measured or '-'} | {f.verdict} |"
         for f in figures(results)
     ]
     return ["| figure | wanted | measured | |", "|---|---|---|---|", *rows]

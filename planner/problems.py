@@ -23,7 +23,7 @@ import numpy.typing as npt
 from planner.costs import FloatArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints
-from planner.graphs import Graph, IntArray
+from planner.graphs import BoolArray, Graph, IntArray
 from planner.quantisation import quantise
 from planner.scenarios import Workload
 from planner.terms import Number, Terms, Ticks
@@ -72,6 +72,19 @@ class TiedParameters:
     indptr: IntArray
     readers: IntArray
     bits: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Scaled:
+    """Costs of a whole round per unit of the state; transfers as columns, forbidden ones zero."""
+
+    compute_s: FloatArray
+    up_bits: FloatArray
+    down_bits: FloatArray
+    latencies: FloatArray
+    has_exchange: bool
+    has_returned: bool
+    has_latency: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -214,21 +227,22 @@ class Problem:
         Raises:
             PlanError: If a term, or the sum of all, is too large for a float64.
         """
-        rounds = float(self.workload.iterations)
+        scaled = self._scaled
         up, down = 1.0 / self.uplink_bps, 1.0 / self.downlink_bps
+        to_home = (up + down)[::-1].cumsum()[::-1]
         with np.errstate(over="ignore", invalid="ignore"):
-            both_to_home = np.concatenate([np.cumsum((up + down)[::-1])[::-1], [0.0]])
-            down_from_start = np.concatenate([[0.0], np.cumsum(down)])
-            unary = self.compute_s * (rounds / self.speed)[:, None]
-            unary += np.multiply.outer(both_to_home, self.exchange_bits)
-            unary += np.multiply.outer(down_from_start, self.returned_bits)
-            x = self.transfers
-            transfer = np.multiply.outer(x.up_bits, up) + np.multiply.outer(x.down_bits, down)
-            transfer += np.multiply.outer(x.latencies, self.latency_s)
-            transfer *= rounds
-            transfer[x.is_forbidden] = 0.0
-            exchange = self.tied.bits * both_to_home[0]
-            terms = Terms(unary=unary, transfer=transfer, exchange=exchange, sync=exchange * rounds)
+            unary = scaled.compute_s * (1.0 / self.speed)[:, None]
+            if scaled.has_exchange:
+                unary[:-1] += to_home[:, None] * self.exchange_bits
+            if scaled.has_returned:
+                unary[1:] += down.cumsum()[:, None] * self.returned_bits
+            transfer = scaled.up_bits * up
+            transfer += scaled.down_bits * down
+            if scaled.has_latency:
+                transfer += scaled.latencies * self.latency_s
+            exchange = self.tied.bits * to_home[0]
+            sync = exchange * float(self.workload.iterations)
+            terms = Terms(unary=unary, transfer=transfer, exchange=exchange, sync=sync)
             total = terms.flat().sum()
         if not np.isfinite(total) or total > 1e200:
             raise PlanError(
@@ -238,6 +252,25 @@ class Problem:
             )
         return terms
 
+    @property
+    def _scaled(self) -> _Scaled:
+        """What `seconds` multiplies with the state; the same in all states."""
+        known = self.structure.get("scaled")
+        if not isinstance(known, _Scaled):
+            x, rounds = self.transfers, float(self.workload.iterations)
+            is_sent = np.where(x.is_forbidden, 0.0, rounds)
+            known = _Scaled(
+                compute_s=self.compute_s * rounds if rounds != 1 else self.compute_s,
+                up_bits=(x.up_bits * is_sent)[:, None],
+                down_bits=(x.down_bits * is_sent)[:, None],
+                latencies=(x.latencies * is_sent)[:, None],
+                has_exchange=bool(self.exchange_bits.any()),
+                has_returned=bool(self.returned_bits.any()),
+                has_latency=bool(x.latencies.any()),
+            )
+            self.structure["scaled"] = known
+        return known
+
     @cached_property
     def ticks(self) -> Ticks:
         """Every term of this state in whole ticks; see docs/theory.md, §6."""
@@ -245,8 +278,26 @@ class Problem:
 
     def total(self, terms: Terms[Number], placement: IntArray) -> Number:
         """Sum of `terms` for one feasible placement; shape [operators]."""
-        total: Number = self.totals(terms, placement[None, :])[0]
+        total: Number = terms.flat()[self.paid(placement)].sum()
         return total
+
+    def paid(self, placement: IntArray) -> BoolArray:
+        """Which terms one feasible placement pays, in the order of `Terms.flat`."""
+        x, tied = self.transfers, self.tied
+        is_there = placement == np.arange(self.n_hosts)[:, None]
+        parts = [is_there.ravel()]
+        if len(x):
+            links = np.arange(self.n_links)
+            last = np.maximum.reduceat(placement[x.readers], x.indptr[:-1])[:, None]
+            source = np.maximum(x.source, 0)
+            first = np.where(x.source < 0, -1 - x.source, placement[source])[:, None]
+            parts.append(((first <= links) & (links < last)).ravel())
+        if len(tied.bits):
+            hosts = placement[tied.readers]
+            low = np.minimum.reduceat(hosts, tied.indptr[:-1])
+            high = np.maximum.reduceat(hosts, tied.indptr[:-1])
+            parts += [low == 0, low != high]
+        return np.concatenate(parts)
 
     def totals(self, terms: Terms[Number], placements: IntArray) -> npt.NDArray[Number]:
         """Sums of `terms` for many feasible placements; [placements, operators] → [placements]."""

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.costs import FloatArray
 from planner.feasibility import feasible_extremes
-from planner.prefixes import best_prefix
+from planner.graphs import IntArray
+from planner.linear_terms import basis_of, coefficients, state_of
+from planner.prefixes import best_prefix, prefix_costs
 from planner.terms import Ticks
 
 if TYPE_CHECKING:
@@ -25,19 +28,15 @@ def quantise(problem: Problem) -> Ticks:
     smallest power of two seconds for which the sum of all finite costs stays below 2^60.
     """
     seconds = problem.seconds
-    known = [*feasible_extremes(problem.constraints)]
-    prefix = best_prefix(problem, seconds)
-    known += [p for p in (prefix, problem.incumbent) if p is not None]
-    placements = np.stack(known)
-    totals = problem.totals(seconds, placements)
-    # A bound must not be below the value by a rounding error, or it would clip what it is made of.
-    best, bound_s = placements[totals.argmin()], float(totals.min()) * (1 + 1e-9)
+    best = problem.paid(_good_placement(problem))
     flat = seconds.flat()
+    # A bound must not be below the value by a rounding error, or it would clip what it is made of.
+    bound_s = float(flat[best].sum()) * (1 + 1e-9)
     total = float(np.minimum(flat, bound_s).sum()) * (1 + 1e-9)
     slack = 2 * len(flat) + 2
     exponent = 0 if total == 0 else int(np.frexp(total / (MAX_TICKS - slack))[1])
-    rounded = np.rint(np.ldexp(np.minimum(flat, 2 * bound_s), -exponent)).astype(np.int64)
-    bound = int(problem.total(seconds.like(rounded), best))
+    rounded = np.rint(_scaled(np.minimum(flat, 2 * bound_s), -exponent)).astype(np.int64)
+    bound = int(rounded[best].sum())
     clipped = np.where(flat > bound_s, bound + 1, np.minimum(rounded, bound + 1))
     infinite = int(clipped.sum()) + 1
     return Ticks(
@@ -46,6 +45,53 @@ def quantise(problem: Problem) -> Ticks:
         bound=bound,
         infinite=infinite,
     )
+
+
+def _scaled(values: FloatArray, exponent: int) -> FloatArray:
+    """`values` times 2^exponent: a product, unless that is no float64, because ldexp is slow."""
+    if abs(exponent) < 1000:
+        return values * 2.0**exponent
+    return np.ldexp(values, exponent)
+
+
+def _good_placement(problem: Problem) -> IntArray:
+    """The best of some feasible placements: the extremes, the best prefix, and the incumbent."""
+    latest, earliest = feasible_extremes(problem.constraints)
+    if problem.n_hosts == 2:
+        candidates, rows = _two_host_candidates(problem, latest, earliest)
+        with np.errstate(over="ignore", invalid="ignore"):  # any of them is feasible
+            position = int(candidates[(state_of(problem) @ rows).argmin()])
+        prefix = (np.arange(problem.n_operators) >= position).astype(np.int64)
+        known = [(latest, earliest, prefix)[min(2, position + 2)]]
+    else:
+        found = best_prefix(problem, problem.seconds)
+        known = [latest, earliest, *([found] if found is not None else [])]
+    if problem.incumbent is not None:
+        known.append(problem.incumbent)
+    if len(known) == 1:
+        return known[0]
+    placements = np.stack(known)
+    best: IntArray = placements[problem.totals(problem.seconds, placements).argmin()]
+    return best
+
+
+def _two_host_candidates(
+    problem: Problem, latest: IntArray, earliest: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """Cut positions of all feasible prefixes, -2 for `latest` and -1 for `earliest`, and what each
+    costs per unit of the state; made once and shared between states.
+    """
+    known = problem.structure.get("candidates")
+    if not isinstance(known, tuple):
+        positions = np.flatnonzero(problem.constraints.prefix_feasible[0])
+        prefixes = [
+            prefix_costs(problem, terms, 0)[positions] + terms.unary[1].sum()
+            for terms in basis_of(problem)
+        ]
+        extremes = coefficients(problem, np.stack([latest, earliest])).T
+        known = (np.append([-2, -1], positions), np.hstack([extremes, np.stack(prefixes)]))
+        problem.structure["candidates"] = known
+    return known
 
 
 def rounding_s(problem: Problem, quantum_s: float) -> float:
