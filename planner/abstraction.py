@@ -8,6 +8,7 @@ on that pattern alone, and is remembered by it. docs/theory.md, §14, has the pr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from planner.problems import Problem
 
 MAX_REMEMBERED = 64
-"""Patterns of operators, and abstractions, that are kept per problem."""
+MAX_REMEMBERED_OPERATORS = 2**19
+"""Patterns of operators, and abstractions, that are kept per problem; fewer of large graphs."""
 
 LEAST_QUANTUM_S = 2.0**-900
 """With shorter ticks costs may be subnormal numbers, which are rounded more than they say."""
@@ -153,15 +155,15 @@ def abstracted(problem: Problem, minimum_cut: MinimumCut) -> Abstraction:
     regions = regions_of(problem, minimum_cut)
     pattern = pattern_of(problem, regions)
     by_pattern = _memory(problem, "abstractions_by_pattern")
-    key = pattern.is_slower.tobytes() + pattern.is_close.tobytes()
+    key = _digest(pattern.is_slower, pattern.is_close)
     known = by_pattern.get(key)
     if known is None:
         groups = groups_of(regions, pattern)
         by_groups = _memory(problem, "abstractions_by_groups")
-        known = by_groups.get(groups.tobytes())
+        known = by_groups.get(_digest(groups))
         if known is None:
             known = _abstract(problem, regions, groups)
-            by_groups[groups.tobytes()] = known
+            by_groups[_digest(groups)] = known
         by_pattern[key] = known
     return known
 
@@ -170,9 +172,17 @@ def _memory(problem: Problem, name: str) -> dict[bytes, Abstraction]:
     """What is remembered under a name; emptied when it is full."""
     known = problem.structure.setdefault(name, {})
     assert isinstance(known, dict)
-    if len(known) >= MAX_REMEMBERED:
+    most = MAX_REMEMBERED_OPERATORS // max(1, problem.n_operators)
+    if len(known) >= min(MAX_REMEMBERED, max(1, most)):
         known.clear()
     return known
+
+
+def _digest(*arrays: BoolArray | IntArray) -> bytes:
+    digest = blake2b()
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.digest()
 
 
 def _abstract(problem: Problem, regions: Regions, groups: IntArray) -> Abstraction:

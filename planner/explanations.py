@@ -123,7 +123,7 @@ class _Reasons:
             self._slower(low, high)
             or self._bytes(start, stop)
             or self._readers(start, stop)
-            or f"rounding decides: {self._closest(low, high)} takes as long on both hosts"
+            or f"rounding decides: {self._closest(low, high)} takes about as long on both hosts"
         )
 
     def _operator(self, index: int) -> str:

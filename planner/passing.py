@@ -83,13 +83,14 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
             readers=none,
         )
     before = np.where(is_passing, x.source[row_in], -1)  # the operator before, -1 for the input
-    first = _ends(np.arange(n), np.where(is_passing[before] & (before >= 0), before, -1), passing)
+    previous = np.where(is_passing[before] & (before >= 0), before, -1)
+    first = chain_ends(previous, passing)
     origin = before[first]
     following = np.full(n, -1)
     has_one = np.diff(x.indptr)[row_out] == 1
     reader = x.readers[x.indptr[row_out]]
     following[passing] = np.where(has_one & is_passing[reader], reader, -1)[passing]
-    ends, chain = np.unique(_ends(np.arange(n), following, passing)[passing], return_inverse=True)
+    ends, chain = np.unique(chain_ends(following, passing)[passing], return_inverse=True)
     final = row_out[ends]
     counts = np.diff(x.indptr)[final]
     indptr = np.concatenate([[0], np.cumsum(counts)])
@@ -110,9 +111,9 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
     )
 
 
-def _ends(start: IntArray, step: IntArray, members: IntArray) -> IntArray:
+def chain_ends(step: IntArray, members: IntArray) -> IntArray:
     """Where following `step` (-1: nowhere) leads from each of `members`; by pointer doubling."""
-    jump = np.where(step >= 0, step, start)
+    jump = np.where(step >= 0, step, np.arange(len(step)))
     while True:
         further = jump[jump]
         if np.array_equal(further[members], jump[members]):

@@ -20,7 +20,7 @@ from planner.follower_pairs import followers_of
 from planner.gap_cuts import GapCuts, MinimumCut
 from planner.gaps import gaps_of
 from planner.graphs import BoolArray, IntArray
-from planner.passing import handing_on
+from planner.passing import chain_ends, handing_on
 from planner.pivots import Layout, find_layout
 from planner.problems import LATENCY
 
@@ -86,7 +86,7 @@ def _find(problem: Problem, minimum_cut: MinimumCut) -> Regions:
     order = find_layout(problem, with_passing=True)
     spans = spans_of(order)
     ends = np.concatenate([[-1], order.pivots])
-    sent = _bytes(problem)
+    sent, is_countable = _bytes(problem)
     entry = _live(order, spans, sent)[:, ends + 1]
     gap_cuts = GapCuts(gaps_of(order, spans), minimum_cut)
     least = entry[:, :-1].copy()
@@ -100,7 +100,7 @@ def _find(problem: Problem, minimum_cut: MinimumCut) -> Regions:
     head_segments, head_starts = np.unique(segments, return_index=True)
     reach = np.minimum.reduce([_first_below(m, e) for m, e in zip(least, entry, strict=True)])
     follower = followers_of(problem, order, sent)
-    if not sent.any():  # nothing to compare, or too much
+    if not is_countable:
         reach = np.arange(len(ends))
         follower[:] = -1
     return Regions(
@@ -119,14 +119,18 @@ def _find(problem: Problem, minimum_cut: MinimumCut) -> Regions:
     )
 
 
-def _bytes(problem: Problem) -> IntArray:
-    """Bytes of each transfer up and down; none for what never crosses; shape [2, transfers]."""
+def _bytes(problem: Problem) -> tuple[IntArray, bool]:
+    """Bytes of each transfer up and down, none for what never crosses; shape [2, transfers].
+
+    And whether they can be added up; if not, they are all zero.
+    """
     x = problem.transfers
     sent = np.stack([x.up_bits, x.down_bits]) / 8.0
     sent[:, x.is_forbidden | (x.source < -1)] = 0
-    if sent.sum() > MAX_BYTES:
+    is_countable = bool(sent.sum() <= MAX_BYTES)
+    if not is_countable:
         sent[:] = 0
-    return np.rint(sent).astype(np.int64)
+    return np.rint(sent).astype(np.int64), is_countable
 
 
 def _live(order: Layout, spans: Spans, sent: IntArray) -> IntArray:
@@ -190,13 +194,14 @@ def _heads(
     after = order.position[problem.constraints.after]
     inside = (at[before] >= 0) & (at[before] == at[after]) & (before < after)
     before, after = before[inside], after[inside]
-    is_chain = hands_on.copy()
-    while True:
-        follows = np.zeros(len(is_chain), np.bool_)
-        follows[after[~is_chain[before]]] = True
-        if not (is_chain & follows).any():
-            break
-        is_chain &= ~follows
+    # What hands on follows one operator at most: a chain of such starts where nothing is followed.
+    followed = np.full(len(hands_on), -1)
+    followed[after] = before
+    members = np.flatnonzero(hands_on)
+    first = chain_ends(np.where(hands_on, followed, -1), members)
+    is_chain = hands_on & hands_on[first]
+    follows = np.zeros(len(is_chain), np.bool_)
+    follows[after[~is_chain[before]]] = True
     heads = np.flatnonzero((segment_of < n_segments) & ~is_chain & ~follows)
     order_of = np.argsort(at[heads], kind="stable")
     return at[heads][order_of], heads[order_of]

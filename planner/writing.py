@@ -34,15 +34,17 @@ def write_bytes(path: Path, data: bytes, *, force: bool) -> None:
     check_writable(path, force=force)
     temporary: str | None = None
     try:
+        # What a link points to is replaced, not the link.
+        target = path.resolve()
         # Not the file's own name as a prefix, which may be as long as names can be already.
-        handle, temporary = tempfile.mkstemp(prefix=".planner-", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".planner-", dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         # mkstemp makes private files; a plan is as readable as any file its user makes.
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        Path(temporary).replace(target)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
@@ -55,18 +57,19 @@ def check_writable(path: Path, *, force: bool) -> None:
 
     Raises:
         InputError: If the file exists and `force` is not given, it is no regular file (which would
-            be replaced by one, even `/dev/null`), or its folder does not exist.
+            be replaced by one, even `/dev/null`), or its folder does not exist. Links are
+            followed.
     """
     try:
-        mode = path.lstat().st_mode if path.is_symlink() else path.stat().st_mode
+        mode = path.stat().st_mode
     except FileNotFoundError:
-        _check_folder(path)
+        _check_folder(path.resolve() if path.is_symlink() else path)
         return
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     if stat.S_ISDIR(mode):
         raise InputError("this is a directory, expected a file", code="PLN121", where=str(path))
-    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+    if not stat.S_ISREG(mode):
         raise InputError(
             "this is a pipe or a device, expected a file",
             code="PLN121",

@@ -274,7 +274,10 @@ def test_explain_says_what_was_abstracted_and_why_not(googlenet: Path) -> None:
     answers = {line.split()[0]: line.split()[3] for line in lines[start + 2 : start + 11]}
     assert [kind for kind, answer in answers.items() if answer == "yes"] == ["A", "B", "G"]
     assert [kind for kind, answer in answers.items() if answer == "no"] == [*"CDEFHI"]
-    reason = "C is not one vertex: a cut inside carries 288.5 kB, the entry 376.3 kB"
+    reason = (
+        "C from `inception4a.branch1.conv` is not one vertex: "
+        "a cut inside carries 288.5 kB, the entry 376.3 kB"
+    )
     assert reason in lines
 
 

@@ -449,3 +449,53 @@ def test_regions_are_what_the_pattern_allows() -> None:
     group_of = group_of_operators(found, groups_of(found, pattern))
     assert group_of[0] != group_of[1]
     assert group_of[1] == group_of[2]
+
+
+def test_long_branches_that_hand_on_are_chains_only_from_where_they_start() -> None:
+    """Two branches of 300 operators of one size: only the first of each is a head."""
+    operators = [step("x", "input", 1_000)]
+    for branch in range(2):
+        operators.append(step(f"b{branch}.0", "x.out", 2_000))
+        operators.append(step(f"b{branch}.1", f"b{branch}.0.out", 1_000))
+        operators += [
+            step(f"b{branch}.{i}", f"b{branch}.{i - 1}.out", 1_000) for i in range(2, 300)
+        ]
+    operators.append(step("join", "b0.299.out b1.299.out", 1_000))
+    graph = assemble(
+        Draft(
+            name="branches",
+            inputs=[DraftTensor(name="input", size_bytes=8_000, dtype="float32")],
+            outputs=["join.out"],
+            parameters=[],
+            operators=operators,
+        )
+    )
+    problem = build_problem(graph, analytical_costs())
+    found = regions.regions_of(problem, minimum_cut)
+    heads = [graph.operators[found.order.free[h]].name for h in found.heads]
+    assert set(heads) == {"x", "b0.0", "b1.0"}
+    assert_same(problem, solve(problem, "blockwise"), solve(problem, "maxflow"))
+
+
+def step(name: str, reads: str, size_bytes: int) -> DraftOperator:
+    out = DraftTensor(name=f"{name}.out", size_bytes=size_bytes, dtype="float32")
+    operands = tuple(Operand(OperandKind.TENSOR, read) for read in reads.split())
+    return DraftOperator(name=name, op="Any", operands=operands, outputs=(out,))
+
+
+def test_large_graphs_remember_fewer_abstractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = build_problem(zoo_graph("resnet18"), analytical_costs())
+    monkeypatch.setattr(abstraction, "MAX_REMEMBERED_OPERATORS", problem.n_operators)
+    for speed in np.geomspace(0.01, 1e4, 10):
+        state = problem.with_speed(device=float(speed))
+        assert_same(state, solve(state, "blockwise"), solve(state, "maxflow"))
+        memory = problem.structure["abstractions_by_pattern"]
+        assert isinstance(memory, dict)
+        assert len(memory) == 1
+
+
+def test_where_nothing_is_sent_regions_need_no_bytes() -> None:
+    rows: Rows = {name: (["x" if name == "a" else "a"], 2.0, 1.0, 0) for name in "ab"}
+    problem = small(rows, x=0)
+    assert n_blocks(problem) == 1
+    assert_same(problem, solve(problem, "blockwise"), solve(problem, "maxflow"))

@@ -63,7 +63,8 @@ def show_blocks(graph: Graph, structure: Structure, *, show_all: bool) -> None:
 def show_explanation(explanation: Explanation, *, show_all: bool) -> None:
     """Print to stdout which blocks became one vertex, and why the others did not."""
     heading = (
-        f"Blocks: {explanation.n_operators:,} operators as {explanation.n_vertices:,} vertices"
+        f"Blocks: {explanation.n_operators:,} operators as {explanation.n_vertices:,} "
+        f"{'vertex' if explanation.n_vertices == 1 else 'vertices'}"
     )
     show(None, "")  # apart from the plan above
     if not explanation.verdicts:
@@ -78,7 +79,9 @@ def show_explanation(explanation: Explanation, *, show_all: bool) -> None:
         place = where(verdict.places, show_all=show_all)
         table.add_row(_name(verdict.kind), *counts, answer, place)
         if verdict.reason is not None:
-            reasons.append(f"{_name(verdict.kind)} is not one vertex: {verdict.reason}")
+            first = verdict.places[0][0]
+            name = _name(verdict.kind)
+            reasons.append(f"{name} from `{first}` is not one vertex: {verdict.reason}")
     if len(explanation.verdicts) > len(shown):
         more = len(explanation.verdicts) - len(shown)
         table.add_row(f"… and {more} more; `--all` lists them")
@@ -104,4 +107,7 @@ def _name(kind: int) -> str:
 
 
 def _kinds(structure: Structure) -> list[tuple[int, list[Block]]]:
-    return [(kind, structure.places(kind)) for kind in range(len(structure.kinds))]
+    found: list[list[Block]] = [[] for _ in structure.kinds]
+    for block in structure.blocks:
+        found[block.kind].append(block)
+    return list(enumerate(found))
