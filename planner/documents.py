@@ -184,6 +184,7 @@ _USED_BY = {
     "costs": "a costs file goes to `--costs`",
     "profile": "a profile is what `planner profile` writes of a host",
     "plan": "a plan is what `planner plan -o` writes",
+    "table": "a table is what `planner table -o` writes",
 }
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from planner.cost_files import MAX_RATE, MIN_RATE
+from planner.costs import FloatArray
 from planner.documents import (
     WHOLE,
     Items,
@@ -19,7 +21,7 @@ from planner.documents import (
     validate,
 )
 from planner.errors import InputError, PlannerError, raise_all
-from planner.table_envelopes import Envelope
+from planner.table_envelopes import Cut, Envelope
 
 MIN_SPEED, MAX_SPEED = 1e-6, 1e6
 """Factors on the device's speed beyond these are mistakes."""
@@ -31,6 +33,8 @@ LIMITS = {
 """What a table may be over, and between which values."""
 TOLERANCE = 1e-9
 """How far, relatively, a file's totals may be from what its plans give."""
+LARGEST_GAP = 1e-6
+"""What a proof may leave open, relatively: rounding, and not other plans."""
 
 Seconds = Annotated[float, Field(ge=0, le=1e200)]
 Slope = Annotated[float, Field(ge=0, le=1e200)]
@@ -133,7 +137,7 @@ def read_table_file(path: str | Path) -> TableFile:
     check_kind(document, "table", where)
     file = validate(TableFile, document, where)
     raise_all(list(_shape_problems(file, where)))
-    raise_all(list(_contradictions(file, where)))
+    raise_all([*_inconsistencies(file, where), *_contradictions(file, where)])
     return file
 
 
@@ -193,50 +197,98 @@ def _plan_problems(file: TableFile) -> Iterator[Complaint]:
                 yield f"plans[{i}].{key}", text, "PLN109"
 
 
+def _inconsistencies(file: TableFile, where: str) -> Iterator[PlannerError]:
+    """What needs no computing: fixed rates that vary, a proof that is none, a plan twice."""
+    complaints = []
+    varies = {parameter.name for parameter in file.parameters}
+    for i, link in enumerate(file.links):
+        for name, rate in (("uplink_bps", link.uplink_bps), ("downlink_bps", link.downlink_bps)):
+            if rate is not None and name in varies:
+                complaints.append((f"links[{i}].{name}", f"is {rate:g}, expected null: it varies"))
+            elif rate is None and name not in varies:
+                text = "is null, expected a rate: it is no parameter"
+                complaints.append((f"links[{i}].{name}", text))
+    gap = file.proof.largest_relative_gap
+    if gap > LARGEST_GAP:
+        text = f"is {gap:g}, expected at most {LARGEST_GAP:g}: rounding leaves no more open"
+        complaints.append(("proof.largest_relative_gap", text))
+    first: dict[tuple[tuple[float, ...], str], int] = {}
+    for i, plan in enumerate(file.plans):
+        keys = ((plan.placement, "placement"), (_cut(plan), "total"))
+        earlier = min(first.setdefault(key, i) for key in keys)
+        if earlier < i:
+            complaints.append((f"plans[{i}]", f"is the same plan as plans[{earlier}]"))
+    for place, text in complaints:
+        yield InputError(text, code="PLN125", where=f"{where}: $.{place}")
+
+
 def _contradictions(file: TableFile, where: str) -> Iterator[PlannerError]:
     """Plans against the proof: what a hand-edited table or one of other costs would get wrong."""
-
-    def total(plan: PlanEntry, state: tuple[float, ...]) -> float:
-        return plan.constant_s + sum(s / x for s, x in zip(plan.slopes, state, strict=True))
-
-    vertices = file.proof.vertices
-    for i, vertex in enumerate(vertices):
-        best = min(total(plan, vertex.state) for plan in file.plans)
-        if abs(best - vertex.total_s) > TOLERANCE * vertex.total_s:
-            text = f"says {vertex.total_s} s, but the best of the plans takes {best} s there"
-            place = f"{where}: $.proof.vertices[{i}].total_s"
-            yield InputError(text, code="PLN125", where=place)
+    inverses = 1.0 / np.array([vertex.state for vertex in file.proof.vertices])
+    cuts = np.array([_cut(plan) for plan in file.plans])
+    totals = cuts[:, :1] + cuts[:, 1:] @ inverses.T
+    proved = np.array([vertex.total_s for vertex in file.proof.vertices])
+    best = totals.min(axis=0)
+    for i in np.flatnonzero(np.abs(best - proved) > TOLERANCE * proved).tolist():
+        text = f"says {float(proved[i])} s, but the best of the plans takes "
+        text += f"{float(best[i])} s there"
+        place = f"{where}: $.proof.vertices[{i}].total_s"
+        yield InputError(text, code="PLN125", where=place)
+    is_worse = totals - proved > TOLERANCE * proved
+    has_worse = set()
     for i, plan in enumerate(file.plans):
-        for k in plan.region:
-            excess = total(plan, vertices[k].state) - vertices[k].total_s
-            if excess > TOLERANCE * vertices[k].total_s:
-                text = f"the plan is not the best at vertex {k} of the proof"
-                yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}].region")
-                break
-    yield from _missing_vertices(file, where)
+        worse = [k for k in plan.region if is_worse[i, k]]
+        if worse:
+            has_worse.add(i)
+            text = f"the plan is not the best at vertex {worse[0]} of the proof"
+            yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}].region")
+    envelope = Envelope([(1.0 / p.high, 1.0 / p.low) for p in file.parameters], _cut(file.plans[0]))
+    for plan in file.plans[1:]:
+        envelope.add(_cut(plan))
+    near = {id(vertex): _near(vertex.position, inverses) for vertex in envelope.vertices}
+    missing = next((v for v in envelope.vertices if not near[id(v)]), None)
+    if missing is not None:
+        state = ", ".join(f"{1.0 / x:g}" for x in missing.position)
+        text = f"lacks the state ({state}), where regions of the plans meet"
+        yield InputError(text, code="PLN125", where=f"{where}: $.proof.vertices")
     if len(file.parameters) == 1:
         yield from _gaps(file, where)
+    elif missing is None:
+        corners = {i: [near[id(v)] for v in cell] for i, cell in envelope.cells().items()}
+        for i in sorted(set(range(len(file.plans))) - has_worse):
+            yield from _wrong_region(file, i, corners.get(i, []), where)
 
 
-def _missing_vertices(file: TableFile, where: str) -> Iterator[PlannerError]:
-    """The proof must hold every vertex of the plans' envelope, or a plan may be missing."""
-    box = [(1.0 / parameter.high, 1.0 / parameter.low) for parameter in file.parameters]
-    cuts = [(plan.constant_s, *plan.slopes) for plan in file.plans]
-    envelope = Envelope(box, cuts[0])
-    for cut in cuts[1:]:
-        envelope.add(cut)
-    proved = [tuple(1.0 / x for x in vertex.state) for vertex in file.proof.vertices]
-    for vertex in envelope.vertices:
-        position = vertex.position
-        if not any(_is_near(position, other) for other in proved):
-            state = ", ".join(f"{1.0 / x:g}" for x in position)
-            text = f"lacks the state ({state}), where regions of the plans meet"
-            yield InputError(text, code="PLN125", where=f"{where}: $.proof.vertices")
-            return
+def _near(position: tuple[float, ...], others: FloatArray) -> set[int]:
+    """Which of the others are there, but for rounding."""
+    is_near = np.abs(others - position) <= TOLERANCE * np.array(position)
+    return set(np.flatnonzero(is_near.all(axis=1)).tolist())
 
 
-def _is_near(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return all(abs(a - b) <= TOLERANCE * b for a, b in zip(one, other, strict=True))
+def _wrong_region(
+    file: TableFile, i: int, corners: list[set[int]], where: str
+) -> Iterator[PlannerError]:
+    """A plan's region must have all of its corners, and no others.
+
+    `corners` are the vertices of the proof that may stand for each of them.
+    """
+    region = set(file.plans[i].region)
+    lacking = next((corner for corner in corners if not corner & region), None)
+    others = region.difference(*corners)
+    if not corners:
+        text = "is nowhere better than all others"
+        yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}]")
+    elif lacking is not None:
+        text = f"lacks vertex {min(lacking)} of the proof, a corner of where the plan is best"
+        yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}].region")
+    elif others:
+        text = f"vertex {min(others)} of the proof is no corner of where the plan is best"
+        yield InputError(text, code="PLN125", where=f"{where}: $.plans[{i}].region")
+
+
+def _cut(plan: PlanEntry) -> Cut:
+    """A plan's total as a linear function of 1 / parameters."""
+    return (plan.constant_s, *plan.slopes)
 
 
 def _gaps(file: TableFile, where: str) -> Iterator[PlannerError]:

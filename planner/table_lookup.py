@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from math import inf
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
 from planner.costs import FloatArray
-from planner.errors import PlanError, name_hint
+from planner.errors import PlanError, name_hint, shorten
 from planner.graphs import IntArray
 from planner.table_files import TableFile
 
@@ -37,13 +39,12 @@ def _by_bisection(table: TableFile) -> Find:
 
     def find(state: dict[str, float]) -> tuple[int, float]:
         try:
-            value = state[name]
+            value = real_number(state[name])
             is_inside = low <= value <= high and len(state) == 1
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             is_inside = False
         if not is_inside:
             raise _refusal(table, state)
-        value = float(value)
         index = bisect_right(breaks, value)
         constant, slope = lines[index]
         return index, constant + slope * (1.0 / value)
@@ -61,13 +62,13 @@ def _by_two(table: TableFile) -> Find:
 
     def find(state: dict[str, float]) -> tuple[int, float]:
         try:
-            x, y = state[first], state[second]
+            x, y = real_number(state[first]), real_number(state[second])
             is_inside = low <= x <= high and least <= y <= most and len(state) == 2
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             is_inside = False
         if not is_inside:
             raise _refusal(table, state)
-        u, v = 1.0 / float(x), 1.0 / float(y)
+        u, v = 1.0 / x, 1.0 / y
         index, best = 0, inf
         for i, constant, a, b in lines:
             total = constant + a * u + b * v
@@ -80,7 +81,6 @@ def _by_two(table: TableFile) -> Find:
 
 def _by_three(table: TableFile) -> Find:
     names = [parameter.name for parameter in table.parameters]
-    first, second, third = names
     (a0, a1), (b0, b1), (c0, c1) = ((p.low, p.high) for p in table.parameters)
     lines: list[tuple[int, float, float, float, float]] = [
         (i, plan.constant_s, plan.slopes[0], plan.slopes[1], plan.slopes[2])
@@ -89,13 +89,13 @@ def _by_three(table: TableFile) -> Find:
 
     def find(state: dict[str, float]) -> tuple[int, float]:
         try:
-            x, y, z = state[first], state[second], state[third]
+            x, y, z = (real_number(state[name]) for name in names)
             is_inside = a0 <= x <= a1 and b0 <= y <= b1 and c0 <= z <= c1 and len(state) == 3
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             is_inside = False
         if not is_inside:
             raise _refusal(table, state)
-        u, v, w = 1.0 / float(x), 1.0 / float(y), 1.0 / float(z)
+        u, v, w = 1.0 / x, 1.0 / y, 1.0 / z
         index, best = 0, inf
         for i, constant, a, b, c in lines:
             total = constant + a * u + b * v + c * w
@@ -104,6 +104,31 @@ def _by_three(table: TableFile) -> Find:
         return index, best
 
     return find
+
+
+def real_number(value: object) -> float:
+    """A real number as a float64.
+
+    Raises:
+        TypeError: If it is none; neither is text, nor what is true or false.
+        OverflowError: If it is beyond float64.
+        ValueError: If it is a signalling NaN.
+    """
+    if type(value) is float:
+        return value
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        raise TypeError(f"{type(value).__name__} is no real number")
+    return float(value)
+
+
+def shown(value: object) -> str:
+    """What was given, as messages show it."""
+    try:
+        return shorten(repr(value))
+    except ValueError:  # a whole number of thousands of digits
+        return "a number of too many digits"
 
 
 def breakpoints(table: TableFile) -> list[float]:
@@ -180,8 +205,8 @@ def _refusal(table: TableFile, state: Mapping[str, float]) -> PlanError:
     for parameter in table.parameters:
         value = state[parameter.name]
         try:
-            is_inside = bool(parameter.low <= value <= parameter.high)
-        except (TypeError, ValueError):
+            is_inside = parameter.low <= real_number(value) <= parameter.high
+        except (TypeError, ValueError, ArithmeticError):
             is_inside = False
         if not is_inside:
             return _outside(table, parameter.name, value)
@@ -191,7 +216,8 @@ def _refusal(table: TableFile, state: Mapping[str, float]) -> PlanError:
 def _outside(table: TableFile, name: str, value: float) -> PlanError:
     (parameter,) = (p for p in table.parameters if p.name == name)
     return PlanError(
-        f"`{name}` is {value!r}, expected a number from {parameter.low:g} to {parameter.high:g}",
+        f"`{name}` is {shown(value)}, expected a number from {parameter.low!r} to "
+        f"{parameter.high!r}",
         code="PLN413",
         where=name,
         hint="make a table over a wider range; nothing is known outside of this one",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
+
+import numpy as np
 
 from planner.cost_files import Costs
 from planner.costs import CostTable
-from planner.errors import PlanError, PlannerError, raise_all
+from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
 from planner.graphs import Graph
@@ -27,6 +31,7 @@ from planner.table_files import (
     TableLink,
     VertexEntry,
 )
+from planner.table_lookup import real_number, shown
 from planner.table_search import Search
 from planner.tables import Table
 
@@ -61,6 +66,7 @@ def table(
     """
     given = {"uplink_bps": uplink_bps, "downlink_bps": downlink_bps, "device_speed": device_speed}
     parameters = _parameters({name: ends for name, ends in given.items() if ends is not None})
+    _check_solver(solver)
     scenario, priced_table = priced(graph, costs)
     problem = formulate(graph, priced_table, scenario)
     search = Search(problem=problem, parameters=parameters, solver=solver)
@@ -68,19 +74,24 @@ def table(
     return Table(file=_file(graph, costs, scenario, priced_table, search, envelope))
 
 
-def _parameters(ranges: dict[str, Range]) -> tuple[ParameterEntry, ...]:
+def _check_solver(solver: object) -> None:
+    if not isinstance(solver, str):
+        text = f"the solver is {shown(solver)}, expected a name"
+        raise PluginError(text, code="PLN301", where="solver", hint="for example `auto`")
+
+
+def _parameters(ranges: Mapping[str, object]) -> tuple[ParameterEntry, ...]:
     problems: list[PlannerError] = []
     found = []
     for name, ends in ranges.items():
-        try:
-            low, high = map(float, ends)
-        except (TypeError, ValueError):
-            low = high = math.nan
+        low, high = _ends(ends)
         least, most = LIMITS[name]
-        # Ends so close that 1 / low is 1 / high are one state.
-        if not (least <= low < high <= most and 1.0 / high < 1.0 / low):
-            text = f"`{name}` is {ends!r}, expected (low, high), low < high, "
+        if not least <= low < high <= most:
+            text = f"`{name}` is {shown(ends)}, expected (low, high), low < high, "
             text += f"within {least:g} to {most:g}"
+            problems.append(PlanError(text, code="PLN412", where=name))
+        elif 1.0 / low == 1.0 / high:
+            text = f"the ends of `{name}`, {low!r} and {high!r}, are too close: 1 / low is 1 / high"
             problems.append(PlanError(text, code="PLN412", where=name))
         else:
             found.append(ParameterEntry.model_validate({"name": name, "low": low, "high": high}))
@@ -90,6 +101,15 @@ def _parameters(ranges: dict[str, Range]) -> tuple[ParameterEntry, ...]:
         problems.append(PlanError(text, code="PLN412", where="table", hint=hint))
     raise_all(problems)
     return tuple(found)
+
+
+def _ends(given: object) -> Range:
+    """Two real numbers, or what compares with nothing."""
+    pair = given.tolist() if isinstance(given, np.ndarray) else given
+    if isinstance(pair, (tuple, list)) and len(pair) == 2:
+        with suppress(TypeError, ValueError, ArithmeticError):
+            return real_number(pair[0]), real_number(pair[1])
+    return math.nan, math.nan
 
 
 def _file(

@@ -134,7 +134,7 @@ class Table:
         """Why no plan is missing."""
         return self.file.proof
 
-    def best(self, **state: float) -> Choice:
+    def best(self, /, **state: float) -> Choice:
         """The best plan of one state.
 
         Args:
@@ -145,7 +145,7 @@ class Table:
         """
         return self._find(state)
 
-    def best_many(self, **states: npt.ArrayLike) -> Choices:
+    def best_many(self, /, **states: npt.ArrayLike) -> Choices:
         """The best plans of many states.
 
         Args:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -12,10 +14,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import planner
-from planner.cli import map_requests, region_bar
+from planner.cli import map_requests, region_bar, table_view
+from planner.cost_files import check_costs
+from planner.tables import Table
 from tests.cli import FLAGS, flat_costs, refused, run_planner, write_json_file
 from tests.toys import costs_document, diamond
 
@@ -198,6 +203,10 @@ def test_without_a_costs_file(tmp_path: Path, files: tuple[str, ...]) -> None:
     outcome = refused("table", files[0], "--device", "jetson-tx2", *UP)
     assert outcome.codes() == ["PLN122"]
     assert "--uplink 10kbit/s..1Gbit/s" in outcome.hints()[0]
+    outcome = refused("table", files[0], "--device", "jetson-tx2", "--device-speed", "0.5..1")
+    command = shlex.split(outcome.hints()[0])[1:]
+    assert command[-2:] == ["--device-speed", "0.5..1"]
+    assert run_planner(*command).status == 0
 
 
 def test_rules_hold_in_every_plan(files: tuple[str, ...]) -> None:
@@ -214,7 +223,22 @@ def test_rules_hold_in_every_plan(files: tuple[str, ...]) -> None:
     [
         ((), "PLN412", "planner table", "there is no range"),
         (("--uplink", "20Mbit/s"), "PLN412", "planner table", "there is no range"),
-        (("--uplink", "1Mbit/s-1Gbit/s"), "PLN119", "--uplink", "is no unit"),
+        (("--uplink", "1Mbit/s-1Gbit/s"), "PLN119", "--uplink", "`--uplink 1Mbit/s..1Gbit/s`"),
+        (("--uplink", "1Mbit/s…1Gbit/s"), "PLN119", "--uplink", "`--uplink 1Mbit/s..1Gbit/s`"),
+        ((*DOWN, "--uplink", "1e-2 \u2013 1e9"), "PLN119", "--uplink", "`--uplink 1e-2..1e9`"),
+        (("--device-speed", "0.5-1"), "PLN119", "--device-speed", "`--device-speed 0.5..1`"),
+        (("--uplink", "1e-2Mbit"), "PLN119", "--uplink", "is no unit"),
+        (("--uplink", "x..1Gbit/s"), "PLN119", "--uplink", "example `--uplink 1Mbit/s..1Gbit/s`"),
+        (("--uplink", "0..1Gbit/s"), "PLN119", "--uplink", "example `--uplink 1Mbit/s..1Gbit/s`"),
+        (("--device-speed", "x..1"), "PLN119", "--device-speed", "`--device-speed 0.25..1`"),
+        (("--latency", "1ms..2ms"), "PLN119", "--latency", "latency cannot vary in a table"),
+        ((*UP, "--latency", "1ms..2ms"), "PLN119", "--latency", "latency cannot vary in a table"),
+        (
+            ("--uplink", "1000000..1000000.0000000001"),
+            "PLN412",
+            "--uplink",
+            "too close: 1 / low is 1 / high",
+        ),
         (("--uplink", "1Mbit/s.."), "PLN119", "--uplink", "has no upper end"),
         (("--uplink", "..1Mbit/s"), "PLN119", "--uplink", "has no lower end"),
         (("--uplink", ".."), "PLN119", "--uplink", "has no lower end"),
@@ -237,6 +261,12 @@ def test_rules_hold_in_every_plan(files: tuple[str, ...]) -> None:
         (("--device-speed", "1..2GHz"), "PLN119", "--device-speed", "is no unit"),
         ((*UP, "--at", "uplink=1Mbit/s"), "PLN415", "--at", "there is no `--map`"),
         ((*UP, "--map", "m.svg"), "PLN415", "--map", "needs two ranges"),
+        (
+            (*UP, "--downlink", "7e6..7000000.000000002", "--map", "m.svg"),
+            "PLN415",
+            "--map",
+            "too narrow to be drawn",
+        ),
         ((*UP, *DOWN, "--map", "m.jpg"), "PLN415", "--map", "neither an SVG nor a PNG"),
         ((*UP, *DOWN, "--map", "-"), "PLN415", "--map", "neither an SVG nor a PNG"),
         ((*UP, *DOWN, *SPEED, "--map", "m.svg"), "PLN415", "--map", "there are three"),
@@ -319,6 +349,65 @@ def test_map_without_matplotlib(
     assert (outcome.codes(), outcome.places()) == (["PLN302"], ["--map"])
     assert outcome.hints() == ["pip install 'dnn-partition-planner[plot]'"]
     assert not path.exists()
+
+
+def test_map_with_a_broken_matplotlib(
+    files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "matplotlib"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('no libfreetype')")
+    for name in [m for m in sys.modules if m.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    output, path = tmp_path / "table.json", tmp_path / "map.svg"
+    outcome = refused("table", *files, *UP, *DOWN, "-o", output, "--map", path, status=4)
+    assert (outcome.codes(), outcome.places()) == (["PLN302"], ["--map"])
+    assert "no libfreetype" in outcome.stderr
+    assert not path.exists()
+    assert not output.exists()
+
+
+def made_over(**ranges: tuple[float, float]) -> Table:
+    graph = diamond()
+    return planner.table(graph, check_costs(costs_document(graph, 2), "costs"), **ranges)
+
+
+def test_narrow_ranges_are_shared_out_and_labelled() -> None:
+    """`np.geomspace` leaves them, by a bit."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from planner.cli.table_map import label_places
+
+    for low in (1e6, 3e6, 7e6, 1.1e7, 1.7e7, 1e9 / 3):
+        narrow = (low, low * (1 + 4e-16))
+        table = made_over(uplink_bps=narrow, downlink_bps=(1e4, 1e9))
+        assert sum(table_view.shares(table)) == pytest.approx(1)
+        assert label_places(table, table.parameters, {})
+
+
+def test_outlines_over_many_orders_of_magnitude() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from planner.cli.table_map import outlines
+
+    for low, high in ((1e3, 1e9), (1e-1, 1e14), (1e-3, 1e18)):
+        table = made_over(uplink_bps=(low, high), downlink_bps=(low, high))
+        assert len(table.plans) > 1
+        for plan, outline in outlines(table, table.parameters, {}):
+            assert ((outline >= low) & (outline <= high)).all()
+            totals = [plan.total_s(*state) for state in outline]
+            best = table.best_many(uplink_bps=outline[:, 0], downlink_bps=outline[:, 1]).totals_s
+            assert totals == pytest.approx(best.tolist(), rel=1e-12)
+            steps = np.abs(np.diff(np.log(outline), axis=0, append=np.log(outline[:1])))
+            assert steps.max() <= math.log(high / low) / 59 * 1.01
+
+
+def test_what_a_gap_leaves_open() -> None:
+    table = made_over(uplink_bps=(1e4, 1e9))
+    assert table_view.verdict(table).startswith("Complete: no other plan")
+    proof = table.proof.model_copy(update={"largest_relative_gap": 3e-8})
+    lines = table_view.verdict(Table(file=table.file.model_copy(update={"proof": proof})))
+    assert lines.startswith("Complete but for 3e-08 of the delay: no other plan is faster by more")
+    assert all(len(line) <= 80 for line in lines.splitlines())
 
 
 def test_map_of_strange_names(files: tuple[str, ...], tmp_path: Path) -> None:

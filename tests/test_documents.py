@@ -140,12 +140,13 @@ def test_a_list_with_a_wrong_item_is_not_called_too_short() -> None:
     assert error_of(caught.value) == [("PLN109", "f: $.nodes[0].outputs[0]")]
 
 
-@pytest.mark.parametrize("kind", ["costs", "plan", "profile", "grahp", "x" * 1000])
+@pytest.mark.parametrize("kind", ["costs", "plan", "profile", "table", "grahp", "x" * 1000])
 def test_document_of_another_kind(kind: str) -> None:
     with pytest.raises(InputError, match="expected `graph`") as caught:
         check_kind({"kind": kind}, "graph", "f")
     assert error_of(caught.value) == [("PLN110", "f: $.kind")]
     assert caught.value.hint
+    assert ("`table`" in caught.value.hint) is (kind in ("grahp", "x" * 1000))
     assert len(str(caught.value)) < 400
 
 

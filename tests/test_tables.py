@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ import planner
 from planner import zoo
 from planner.cost_files import Costs, check_costs
 from planner.enumeration import enumerate_placements
-from planner.errors import PlanError, SolverError
+from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import evaluate
 from planner.formulation import build_problem
 from planner.graphs import Graph
@@ -348,6 +351,11 @@ def test_whole_numbers_and_ends_are_fine(made: Table) -> None:
     assert made.best(uplink_bps=100_000, device_speed=1).total_s > 0
     assert made.best(uplink_bps=np.float64(1e8), device_speed=0.25).total_s > 0
     assert type(made.best(uplink_bps=np.float64(1e8), device_speed=0.25).total_s) is float
+    exact: Any
+    for exact in (Decimal("1e6"), Fraction(10**6), np.array(1e6), np.int64(10**6), np.float32(1e6)):
+        assert made.best(uplink_bps=exact, device_speed=1) == made.best(
+            uplink_bps=1e6, device_speed=1
+        )
 
 
 NAN = float("nan")
@@ -356,14 +364,15 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("state", "code", "where", "words"),
     [
-        ({"uplink_bps": 9e4, "device_speed": 1}, "PLN413", "uplink_bps", "100000 to 1e+08"),
+        ({"uplink_bps": 9e4, "device_speed": 1}, "PLN413", "uplink_bps", "100000.0 to 100000000.0"),
         ({"uplink_bps": 2e8, "device_speed": 1}, "PLN413", "uplink_bps", "is 200000000.0"),
-        ({"uplink_bps": 1e6, "device_speed": 1.1}, "PLN413", "device_speed", "from 0.25 to 1"),
+        ({"uplink_bps": 1e6, "device_speed": 1.1}, "PLN413", "device_speed", "from 0.25 to 1.0"),
         ({"uplink_bps": NAN, "device_speed": 1}, "PLN413", "uplink_bps", "is nan"),
         ({"uplink_bps": -1e6, "device_speed": 1}, "PLN413", "uplink_bps", "expected a number"),
         ({"uplink_bps": float("inf"), "device_speed": 1}, "PLN413", "uplink_bps", "is inf"),
         ({"uplink_bps": "1e6", "device_speed": 1}, "PLN413", "uplink_bps", None),
         ({"uplink_bps": None, "device_speed": 1}, "PLN413", "uplink_bps", None),
+        ({"self": 1}, "PLN414", "self", "there is no parameter `self`"),
         ({"uplink_bps": 1e6}, "PLN414", "device_speed", "over `uplink_bps` and `device_speed`"),
         ({}, "PLN414", "uplink_bps", "is missing"),
         (
@@ -429,13 +438,66 @@ def test_hint_names_the_nearest_parameter(made: Table) -> None:
         ({"device_speed": (0, 1)}, "device_speed"),
         ({"device_speed": (0.5, 1e9)}, "device_speed"),
         ({"device_speed": (1.9, np.nextafter(1.9, 2.0))}, "device_speed"),
+        ({"uplink_bps": "19"}, "uplink_bps"),
+        ({"uplink_bps": {1: 2, 3: 4}}, "uplink_bps"),
+        ({"uplink_bps": {1e6, 1e9}}, "uplink_bps"),
+        ({"uplink_bps": ("1e6", "1e9")}, "uplink_bps"),
+        ({"uplink_bps": (True, 5.0)}, "uplink_bps"),
+        ({"uplink_bps": (1e6, 10**400)}, "uplink_bps"),
+        ({"uplink_bps": (1e6, 10**5000)}, "uplink_bps"),
+        ({"uplink_bps": np.array([[1e6], [1e9]])}, "uplink_bps"),
+        ({"uplink_bps": np.array([False, True])}, "uplink_bps"),
     ],
 )
-def test_range_that_is_none(ranges: Ranges, where: str) -> None:
+def test_range_that_is_none(ranges: Any, where: str) -> None:
     graph = diamond()
     with pytest.raises(PlanError) as caught:
         planner.table(graph, check_costs(costs_document(graph, 2), "c"), **ranges)
     assert error_of(caught.value) == [("PLN412", where)]
+
+
+def test_ranges_may_be_lists_and_arrays() -> None:
+    graph = diamond()
+    costs = check_costs(costs_document(graph, 2), "costs")
+    made: Any = [planner.table(graph, costs, uplink_bps=ends)
+                 for ends in ((10**5, 1e8), [1e5, 1e8], np.array([1e5, 1e8]))]  # fmt: skip
+    assert made[0] == made[1] == made[2]
+
+
+def test_ends_that_are_one_state() -> None:
+    graph = diamond()
+    ends = (1e6, float(np.nextafter(1e6, 2e6)))
+    assert 1 / ends[0] == 1 / ends[1]
+    with pytest.raises(PlanError, match=r"too close: 1 / low is 1 / high"):
+        planner.table(graph, check_costs(costs_document(graph, 2), "c"), uplink_bps=ends)
+
+
+@pytest.mark.parametrize("solver", [None, 3, [], True])
+def test_solver_that_is_no_name(solver: Any) -> None:
+    graph = diamond()
+    costs = check_costs(costs_document(graph, 2), "costs")
+    with pytest.raises(PlannerError) as caught:
+        planner.table(graph, costs, uplink_bps=(1e5, 1e8), solver=solver)
+    assert error_of(caught.value) == [("PLN301", "solver")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.array([1e7]), [[1e7]], [1e7], Decimal("NaN"), Decimal("sNaN"), True, np.True_,
+     pytest.param(10**400, id="large"), pytest.param(10**5000, id="larger"),
+     np.array(True), b"1e7", 1e7j, Decimal("1e9")],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_value_that_is_no_number(value: Any, count: int) -> None:
+    graph = diamond()
+    ranges = {"uplink_bps": (0.5, 1e8), "downlink_bps": (1e5, 1e8), "device_speed": (0.25, 1)}
+    ranges = dict(list(ranges.items())[:count])
+    table = planner.table(graph, check_costs(costs_document(graph, 2), "c"), **ranges)
+    state: Any = {"downlink_bps": 1e6, "device_speed": 1}
+    state = {"uplink_bps": value, **{n: v for n, v in state.items() if n in ranges}}
+    with pytest.raises(PlanError) as caught:
+        table.best(**state)
+    assert error_of(caught.value) == [("PLN413", "uplink_bps")]
 
 
 def test_policies_cannot_make_tables() -> None:

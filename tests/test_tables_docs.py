@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,8 +34,9 @@ def normal(text: str) -> str:
 def run(command: str, folder: Path) -> str:
     """What a command of the page prints; `python` is this one."""
     command = re.sub(r"^(python|planner)\b", lambda match: str(BIN / match[1]), command)
+    env = {**os.environ, "COLUMNS": "80"}  # as wide as the page, whatever ran before
     done = subprocess.run(
-        command, shell=True, cwd=folder, capture_output=True, text=True, check=False
+        command, shell=True, cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stderr + done.stdout

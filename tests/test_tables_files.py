@@ -124,6 +124,9 @@ def test_any_table_is_valid_and_read_back_equal(
         ("proof.vertices.1.total_s", 1e-3, "PLN125", "$.proof.vertices[1].total_s"),
         ("plans.0.region", [0, 2], "PLN125", "$.plans[0].region"),
         ("plans.1.region", [1, 3], "PLN125", None),
+        ("links.0.uplink_bps", 1e6, "PLN125", "$.links[0].uplink_bps"),
+        ("links.0.downlink_bps", None, "PLN125", "$.links[0].downlink_bps"),
+        ("proof.largest_relative_gap", 2e-6, "PLN125", "$.proof.largest_relative_gap"),
     ],
 )
 def test_one_thing_wrong(
@@ -171,6 +174,50 @@ def test_any_plan_or_vertex_left_out_is_noticed(square: Table, tmp_path: Path) -
     with pytest.raises(PlannerError, match=r"lacks the state \(1e\+09, 1e\+09\)") as caught:
         planner.read_table(file)
     assert error_of(caught.value) == [("PLN125", f"{file}: $.proof.vertices")]
+
+
+def problems_of(document: dict[str, Any], file: Path) -> list[tuple[str, str]]:
+    file.write_text(json.dumps(document))
+    with pytest.raises(PlannerError) as caught:
+        planner.read_table(file)
+    return error_of(caught.value)
+
+
+def test_regions_without_a_corner_or_with_one_too_many(square: Table, tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    for i, plan in enumerate(square.file.plans):
+        place = f"{file}: $.plans[{i}].region"
+        for k in range(len(square.proof.vertices)):
+            document = document_of(square)
+            region = document["plans"][i]["region"]
+            if k in region and len(region) == 2:
+                continue
+            region.remove(k) if k in plan.region else region.append(k)
+            assert problems_of(document, file) == [("PLN125", place)]
+
+
+def test_the_same_plan_twice(made: Table, square: Table, tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    for table in (made, square):
+        document = document_of(table)
+        document["plans"].append(copy.deepcopy(document["plans"][0]))
+        assert ("PLN125", f"{file}: $.plans[{len(table.plans)}]") in problems_of(document, file)
+        document["plans"][-1]["placement"] = [1 - h for h in document["plans"][0]["placement"]]
+        assert ("PLN125", f"{file}: $.plans[{len(table.plans)}]") in problems_of(document, file)
+
+
+def test_a_plan_that_is_best_nowhere(square: Table, tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    document = document_of(square)
+    worse = copy.deepcopy(document["plans"][0])
+    worse["constant_s"] *= 1 + 1e-12
+    taken = {tuple(plan["placement"]) for plan in document["plans"]}
+    worse["placement"] = next(
+        list(p) for p in itertools.product((0, 1), repeat=5) if p not in taken
+    )
+    document["plans"].append(worse)
+    place = f"{file}: $.plans[{len(square.plans)}]"
+    assert problems_of(document, file) == [("PLN125", place)]
 
 
 def test_tables_can_be_pickled_and_shown(made: Table) -> None:

@@ -62,8 +62,13 @@ def load_costs(options: ScenarioOptions, model: str) -> Costs:
     return result
 
 
-def require_flags(options: ScenarioOptions, model: str) -> None:
+def require_flags(options: ScenarioOptions, model: str, others: Sequence[str] = ()) -> None:
     """Check that flags say all that a costs file would.
+
+    Args:
+        options: Where they are.
+        model: The first argument of the command.
+        others: More of its arguments, which the hint repeats.
 
     Raises:
         InputError: If one is missing; the hint is the full command.
@@ -83,7 +88,7 @@ def require_flags(options: ScenarioOptions, model: str) -> None:
             f"{all_of_them}",
             code="PLN122",
             where="--costs",
-            hint=f"{_command()} {shlex.quote(model)} {command}",
+            hint=" ".join([_command(), shlex.quote(model), command, *map(shlex.quote, others)]),
         )
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _ARGUMENTS = {
     "batch": "--batch",
+    "device_speed": "--device-speed",
     "dims": "--dim",
+    "downlink_bps": "--downlink",
     "frozen": "--frozen",
     "inputs": "--input",
     "shapes": "--shapes",
@@ -24,6 +26,7 @@ _ARGUMENTS = {
     "solver": "--solver",
     "tied": "--tied",
     "untied": "--untied",
+    "uplink_bps": "--uplink",
     "weights": "--weights",
 }
 """Flags by the names of the library's arguments."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from planner.errors import InputError, PlannerError, raise_all, shorten
@@ -35,6 +36,10 @@ def take_ranges(values: dict[str, Any]) -> dict[str, Range]:
         key = flag.removeprefix("--").replace("-", "_")
         given = values[key]
         texts: Sequence[str] = (given,) if isinstance(given, str) else given or ()
+        other_marks = [error for text in texts for error in _other_marks(text, parameter, flag)]
+        if other_marks:
+            problems += other_marks
+            continue
         if not any(DOTS in text for text in texts) and flag != "--device-speed":
             single += [(parameter, text, flag) for text in texts]
             continue
@@ -44,6 +49,11 @@ def take_ranges(values: dict[str, Any]) -> dict[str, Range]:
         except PlannerError as error:
             problems += error.problems
         values[key] = ()
+    for text in values["latency"] or ():
+        if DOTS in text:
+            message = f"`{shorten(text, 60)}` is a range, and latency cannot vary in a table"
+            hint = f"what can: {_listing(FLAGS.values())}"
+            problems.append(InputError(message, code="PLN119", where="--latency", hint=hint))
     if not found and not problems:
         for value in single:
             parse_value(*value)  # a range written in another way is no value either
@@ -68,14 +78,21 @@ def format_value(parameter: str, value: float) -> str:
     return f"{value:.4g}x" if parameter == "device_speed" else format_rate(value)
 
 
-def parse_value(parameter: str, text: str, where: str) -> float:
+def parse_value(parameter: str, text: str, where: str, example: str | None = None) -> float:
     """The inverse of `format_value`: a rate with its unit, or a factor.
+
+    Args:
+        parameter: What it is a value of.
+        text: As it was written.
+        where: The flag.
+        example: What a hint shows.
 
     Raises:
         InputError: If it is none, or out of range.
     """
     is_speed = parameter == "device_speed"
-    units, example = (_SPEEDS, "0.5") if is_speed else (RATES, "50Mbit/s")
+    units = _SPEEDS if is_speed else RATES
+    example = example or ("0.5" if is_speed else "50Mbit/s")
     value = parse_quantity(text.removesuffix("x") if is_speed else text, units, where, example)
     low, high = LIMITS[parameter]
     if not low <= value <= high:
@@ -91,7 +108,8 @@ def parse_value(parameter: str, text: str, where: str) -> float:
 
 def _range(text: str, texts: Sequence[str], parameter: str, flag: str) -> Range:
     """One range; `texts` is all that the flag was given."""
-    example = f"for example `{flag} {_EXAMPLES[flag]}`"
+    usage = f"{flag} {_EXAMPLES[flag]}"
+    example = f"for example `{usage}`"
     shown = shorten(text, 60)
     if len(texts) > 1:
         raise InputError(
@@ -111,7 +129,7 @@ def _range(text: str, texts: Sequence[str], parameter: str, flag: str) -> Range:
         side = "upper" if ends[0] else "lower"
         message = f"`{shown}` has no {side} end, expected a range"
         raise InputError(message, code="PLN119", where=flag, hint=example)
-    low, high = (parse_value(parameter, end, flag) for end in ends)
+    low, high = (parse_value(parameter, end, flag, usage) for end in ends)
     bare = [end for end in ends if not end[-1].isalpha()]
     if len(bare) == 1 and parameter != "device_speed":
         raise InputError(
@@ -129,6 +147,23 @@ def _range(text: str, texts: Sequence[str], parameter: str, flag: str) -> Range:
         hint = f"did you mean `{flag} {ends[1]}{DOTS}{ends[0]}`?"
         raise InputError(message, code="PLN119", where=flag, hint=hint)
     return low, high
+
+
+def _other_marks(text: str, parameter: str, flag: str) -> Iterator[InputError]:
+    """A range with another mark than two dots between its ends."""
+    for mark in re.finditer(r"\s*[-–—…]+\s*", text):  # noqa: RUF001 (the dashes that people type)
+        ends = text[: mark.start()], text[mark.end() :]
+        try:
+            for end in ends:
+                parse_value(parameter, end, flag)
+        except InputError:
+            continue
+        yield InputError(
+            f"`{shorten(text, 60)}` has no two dots between its ends",
+            code="PLN119",
+            where=flag,
+            hint=f"did you mean `{flag} {DOTS.join(ends)}`?",
+        )
 
 
 def _listing(names: Any) -> str:

@@ -18,6 +18,7 @@ from planner.cli.plan import check_output
 
 if TYPE_CHECKING:
     from planner.cli.map_requests import MapRequest
+    from planner.cli.ranges import Range
     from planner.tables import Table
 
 
@@ -48,16 +49,19 @@ def command(model: str, **values: Any) -> None:
       planner table resnet50.onnx --costs jetson.json --device-speed 0.25..1
     """
     from planner.cli.console import tell, write_json
+    from planner.cli.overrides import require_flags
     from planner.cli.places import placed_in
     from planner.cli.ranges import take_ranges
     from planner.table_making import table
 
     scenario = take(ScenarioOptions, values)
     inputs = [Path(model), scenario.costs_path]
+    speed = values["device_speed"]
     ranges = take_ranges(values)
     if scenario.costs_path is None:
-        _fill_in(values, scenario, model, ranges)
-    map_request = _map_request(values, list(ranges), inputs)
+        require_flags(scenario, model, () if speed is None else ("--device-speed", speed))
+        _fill_in(values, ranges)
+    map_request = _map_request(values, ranges, inputs)
     output: Path | None = values["output"]
     if output is not None:
         check_output(output, inputs, force=values["force"])
@@ -89,28 +93,20 @@ def _write(made: Table, output: Path | None, request: MapRequest | None, *, forc
         say(f"wrote {request.path}")
 
 
-def _fill_in(
-    values: dict[str, Any],
-    scenario: ScenarioOptions,
-    model: str,
-    ranges: dict[str, tuple[float, float]],
-) -> None:
+def _fill_in(values: dict[str, Any], ranges: dict[str, Range]) -> None:
     """Flags that replace a costs file must say every rate: any of a range will do."""
-    from planner.cli.overrides import require_flags
-
-    require_flags(scenario, model)
     for parameter, key in (("uplink_bps", "uplink"), ("downlink_bps", "downlink")):
         if parameter in ranges:
             values[key] = (repr(ranges[parameter][0]),)
 
 
 def _map_request(
-    values: dict[str, Any], parameters: list[str], inputs: list[Path | None]
+    values: dict[str, Any], ranges: dict[str, Range], inputs: list[Path | None]
 ) -> MapRequest | None:
     """What to draw, checked before any work is done for it; None for nothing."""
     from planner.cli.map_requests import map_request
 
-    request = map_request(values["map_path"], values["at"], parameters)
+    request = map_request(values["map_path"], values["at"], ranges)
     if request is None:
         return None
     check_output(request.path, inputs, force=values["force"])

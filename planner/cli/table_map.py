@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from planner.cli.map_requests import MapRequest
 from planner.cli.ranges import format_value
-from planner.cli.table_view import NAMES
+from planner.cli.table_view import NAMES, middles
 from planner.cli.tables import one_line
 from planner.errors import PlanError
 from planner.table_envelopes import Cut, Envelope, Vertex
@@ -136,12 +136,14 @@ def outlines(
     envelope = Envelope([(1.0 / p.high, 1.0 / p.low) for p in axes], cuts[0])
     for cut in cuts[1:]:
         envelope.add(cut)
+    lows, highs = [p.low for p in axes], [p.high for p in axes]
     found = []
     for number, cell in envelope.cells().items():
         corners = np.array([vertex.position for vertex in _around(envelope, cell)])
         following = np.roll(corners, -1, axis=0)
         sides = [_side(*ends) for ends in zip(corners, following, strict=True)]
-        found.append((table.plans[number], 1.0 / np.concatenate(sides)))
+        outline = 1.0 / np.concatenate(sides)
+        found.append((table.plans[number], np.clip(outline, lows, highs)))
     return found
 
 
@@ -169,19 +171,24 @@ def _around(envelope: Envelope, cell: list[Vertex]) -> list[Vertex]:
 
 def _side(one: Points, other: Points) -> Points:
     """A straight side in 1 / rate, which is bent on logarithmic axes: many points of it."""
-    shares = [np.linspace(0.0, 1.0, 2)]
+    # Shares of `other`, and of `one`: neither is 1 less the other where that would cancel.
+    pairs = [np.array([[0.0, 1.0], [1.0, 0.0]])]
     for start, stop in zip(one, other, strict=True):
         if start != stop:
-            shares.append((np.geomspace(start, stop, 60) - start) / (stop - start))
-    share = np.clip(np.unique(np.concatenate(shares)), 0.0, 1.0)[:, None]
-    return np.asarray(one + share * (other - one))
+            between = np.geomspace(start, stop, 60)
+            ways = np.column_stack([between - start, stop - between])
+            pairs.append(np.clip(ways / (stop - start), 0.0, 1.0))
+    there, back = np.concatenate(pairs).T
+    order = np.lexsort((-back, there))
+    points = back[order, None] * one + there[order, None] * other
+    return np.asarray(np.clip(points, np.minimum(one, other), np.maximum(one, other)))
 
 
 def label_places(
     table: Table, axes: tuple[ParameterEntry, ...], fixed: dict[str, float]
 ) -> dict[int, tuple[float, float]]:
     """Where a region's number fits: the point of it that is farthest from its border."""
-    sides = [np.geomspace(p.low, p.high, 2 * RASTER + 1)[1::2] for p in axes]
+    sides = [middles(parameter, RASTER) for parameter in axes]
     x, y = np.meshgrid(*sides, indexing="ij")
     state: dict[str, npt.ArrayLike] = {axes[0].name: x, axes[1].name: y, **fixed}
     best = table.best_many(**state).indices
