@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Part = TypeVar("Part")
 
 SHARES = os.cpu_count() or 1
-_WORK: list[Callable[[int], object]] = []
+_WORK: list[Callable[[int], Any]] = []
 
 
 def on_all_cores(work: Callable[[int], Part]) -> list[Part]:
@@ -20,8 +20,8 @@ def on_all_cores(work: Callable[[int], Part]) -> list[Part]:
     """
     _WORK[:] = [work]
     with get_context("fork").Pool(SHARES) as pool:
-        return pool.map(_run, range(SHARES))  # type: ignore[arg-type]
+        return pool.map(_run, range(SHARES))
 
 
-def _run(share: int) -> object:
+def _run(share: int) -> Any:
     return _WORK[0](share)

@@ -102,18 +102,10 @@ def _time(results: Results) -> Figure:
     figure = Figure(figsize=(7.2, 3.8))
     panels = figure.subplots(1, len(lines), sharey=True)
     for axes, (family, graphs) in zip(panels, lines.items(), strict=True):
-        for name, (colour, marker, dashes, label) in STYLES.items():
+        for name, style in STYLES.items():
             points = [(g.operators, g.seconds[name].median) for g in graphs if name in g.seconds]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    color=colour,
-                    marker=marker,
-                    linestyle=dashes,
-                    markersize=4,
-                    linewidth=1.2,
-                    label=label,
-                )
+                _line(axes, points, style)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_title(FAMILIES[family][3], fontsize=9)
@@ -129,18 +121,10 @@ def _memory(results: Results) -> Figure:
     """Resident MiB by number of operators, and what 3 KiB per operator would be."""
     figure = Figure(figsize=(4.6, 3.4))
     axes = figure.subplots()
-    for family, (colour, marker, dashes, label) in FAMILIES.items():
+    for family, style in FAMILIES.items():
         points = [(g.operators, g.memory.resident_kib / 1024) for g in _family(results, family)]
         if points:
-            axes.plot(
-                *zip(*points, strict=True),
-                color=colour,
-                marker=marker,
-                linestyle=dashes,
-                markersize=4,
-                linewidth=1.2,
-                label=label,
-            )
+            _line(axes, points, style)
     smallest = min((g.memory.resident_kib for g in results.graphs), default=0)
     sizes = [1_000, 3_000, 10_000, 30_000, 100_000]
     bound = [(smallest + KIB_PER_OPERATOR * size) / 1024 for size in sizes]
@@ -151,6 +135,19 @@ def _memory(results: Results) -> Figure:
     axes.set_ylabel("resident memory, MiB")
     axes.legend(frameon=False)
     return figure
+
+
+def _line(axes: Axes, points: list[tuple[int, float]], style: tuple[str, str, str, str]) -> None:
+    colour, marker, dashes, label = style
+    axes.plot(
+        *zip(*points, strict=True),
+        color=colour,
+        marker=marker,
+        linestyle=dashes,
+        markersize=4,
+        linewidth=1.2,
+        label=label,
+    )
 
 
 def _family(results: Results, family: str) -> list[GraphResult]:

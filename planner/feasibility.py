@@ -8,7 +8,7 @@ to it, and a contradiction is a chain of rules from one pin to another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,16 @@ class Constraints:
     def is_bound(self) -> bool:
         """Whether any operator may not be on every host."""
         return bool(self.low.any() or (self.high < self.n_hosts - 1).any())
+
+    def take(self, arcs: IntArray | BoolArray) -> Constraints:
+        """The same bounds with some of the arcs: their positions, or a mask."""
+        return replace(
+            self,
+            before=self.before[arcs],
+            after=self.after[arcs],
+            reason=self.reason[arcs],
+            is_data=self.is_data[arcs],
+        )
 
     @cached_property
     def extremes(self) -> tuple[IntArray, IntArray]:

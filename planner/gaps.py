@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from planner.costs import FloatArray
 from planner.cut_scans import Spans
 from planner.feasibility import Constraints
-from planner.graphs import BoolArray, IntArray
+from planner.graphs import BoolArray, IntArray, take_rows
 from planner.networks import SINK, SOURCE, Network
 from planner.pivots import Layout
 from planner.terms import Number, Terms
@@ -120,12 +121,10 @@ def gap_problem(gaps: Gaps, gap: int) -> Problem:
     def local(operators: IntArray) -> IntArray:
         return np.clip(layout.position[operators] - low, 0, size - 1)
 
-    x, rows = problem.transfers, gaps.rows.of(gap)
-    source = x.source[rows]
-    indptr, readers = _rows_of(x.indptr, x.readers, rows)
-    tied_rows = gaps.tied.of(gap)
-    tied_indptr, tied_readers = _rows_of(problem.tied.indptr, problem.tied.readers, tied_rows)
-    rules, arcs = problem.constraints, gaps.arcs.of(gap)
+    transfers = problem.transfers.take(gaps.rows.of(gap))
+    tied = problem.tied.take(gaps.tied.of(gap))
+    source = transfers.source
+    arcs = gaps.arcs.of(gap)
     outside = np.zeros(len(problem.compute_s))
     return replace(
         problem,
@@ -133,26 +132,12 @@ def gap_problem(gaps: Gaps, gap: int) -> Problem:
         returned_bits=np.concatenate([[0.0], problem.returned_bits[inner], [0.0]]),
         exchange_bits=np.concatenate([[0.0], problem.exchange_bits[inner], [0.0]]),
         transfers=replace(
-            x,
-            tensor=x.tensor[rows],
+            transfers,
             source=np.where(source < 0, source, local(np.maximum(source, 0))),
-            indptr=indptr,
-            readers=local(readers),
-            up_bits=x.up_bits[rows],
-            down_bits=x.down_bits[rows],
-            latencies=x.latencies[rows],
-            is_forbidden=x.is_forbidden[rows],
+            readers=local(transfers.readers),
         ),
-        tied=replace(
-            problem.tied,
-            parameter=problem.tied.parameter[tied_rows],
-            indptr=tied_indptr,
-            readers=local(tied_readers),
-            bits=problem.tied.bits[tied_rows],
-        ),
-        constraints=_gap_constraints(
-            rules, local(rules.before[arcs]), local(rules.after[arcs]), arcs, size
-        ),
+        tied=replace(tied, readers=local(tied.readers)),
+        constraints=_gap_constraints(problem.constraints.take(arcs), local, size),
         incumbent=None,
     )
 
@@ -181,28 +166,13 @@ def gap_placement(gaps: Gaps, gap: int, hosts: IntArray) -> IntArray:
     return placement
 
 
-def _rows_of(indptr: IntArray, members: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
-    """CSR of some rows of a CSR."""
-    counts = indptr[rows + 1] - indptr[rows]
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    offset = np.arange(ends[-1]) - np.repeat(ends[:-1], counts)
-    return ends, members[np.repeat(indptr[rows], counts) + offset]
-
-
 def _gap_constraints(
-    rules: Constraints, before: IntArray, after: IntArray, arcs: IntArray, size: int
+    rules: Constraints, local: Callable[[IntArray], IntArray], size: int
 ) -> Constraints:
     low, high = np.zeros(size, np.int64), np.ones(size, np.int64)
     high[0], low[-1] = 0, 1
-    return replace(
-        rules,
-        low=low,
-        high=high,
-        before=before,
-        after=after,
-        reason=rules.reason[arcs],
-        is_data=rules.is_data[arcs],
-    )
+    before, after = local(rules.before), local(rules.after)
+    return replace(rules, low=low, high=high, before=before, after=after)
 
 
 def crossing_network(gaps: Gaps) -> tuple[Network, IntArray]:
@@ -218,7 +188,7 @@ def crossing_network(gaps: Gaps) -> tuple[Network, IntArray]:
     low, high = layout.low[gap], layout.high[gap]
     source = np.where(x.source[rows] < 0, -1, layout.position[np.maximum(x.source[rows], 0)])
     tail = np.where(source > low, source + 2, SOURCE)
-    indptr, readers = _rows_of(x.indptr, x.readers, rows)
+    indptr, readers = take_rows(x.indptr, x.readers, rows)
     row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
     position = layout.position[readers]
     head = np.where(position >= high[row_of], SINK, position + 2)

@@ -225,6 +225,14 @@ class Graph:
         }
 
 
+def take_rows(indptr: IntArray, members: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Some rows of a CSR, in the order given, as a CSR of their own."""
+    counts = indptr[rows + 1] - indptr[rows]
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    offset = np.arange(ends[-1]) - np.repeat(ends[:-1], counts)
+    return ends, members[np.repeat(indptr[rows], counts) + offset]
+
+
 def _scaled(size_bytes: int, ratio: Fraction) -> int:
     return -(-size_bytes * ratio.numerator // ratio.denominator)
 

@@ -8,13 +8,13 @@ starts at s or ends at t and int64 flows cannot overflow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from planner.feasibility import feasible_extremes
-from planner.graphs import IntArray
+from planner.graphs import IntArray, take_rows
 from planner.problems import Problem
 from planner.terms import Terms, Ticks
 
@@ -66,16 +66,7 @@ def network_of(problem: Problem) -> Network:
 def network_without_reverse_arcs(problem: Problem) -> Network:
     """The network as DADS builds it: nothing keeps data from flowing back for free."""
     rules = problem.constraints
-    kept = ~rules.is_data
-    latest, earliest = feasible_extremes(
-        replace(
-            rules,
-            before=rules.before[kept],
-            after=rules.after[kept],
-            reason=rules.reason[kept],
-            is_data=rules.is_data[kept],
-        )
-    )
+    latest, earliest = feasible_extremes(rules.take(~rules.is_data))
     return _Builder(problem, latest, earliest).build(with_reverse_arcs=False)
 
 
@@ -184,10 +175,8 @@ class _Builder:
         self, rows: IntArray, indptr: IntArray, readers: IntArray, k: int
     ) -> tuple[IntArray, IntArray]:
         """(Position in `rows`, vertex of the reader) for every reader of the given rows."""
-        counts = indptr[rows + 1] - indptr[rows]
-        row_of = np.repeat(np.arange(len(rows)), counts)
-        offset = np.arange(len(row_of)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return row_of, self.vertex[k][readers[indptr[rows][row_of] + offset]]
+        ends, operators = take_rows(indptr, readers, rows)
+        return np.repeat(np.arange(len(rows)), np.diff(ends)), self.vertex[k][operators]
 
     def _add_tied(self) -> None:
         """Exchange: cut iff a reader is on the source side; sync: cut iff readers are on both."""

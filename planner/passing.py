@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.graphs import BoolArray, IntArray
+from planner.graphs import BoolArray, IntArray, take_rows
 from planner.terms import Number, Terms
 
 if TYPE_CHECKING:
@@ -91,23 +91,21 @@ def without_passing(problem: Problem, is_free: BoolArray) -> Reduced:
     reader = x.readers[x.indptr[row_out]]
     following[passing] = np.where(has_one & is_passing[reader], reader, -1)[passing]
     ends, chain = np.unique(chain_ends(following, passing)[passing], return_inverse=True)
-    final = row_out[ends]
-    counts = np.diff(x.indptr)[final]
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    offset = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
+    indptr, readers = take_rows(x.indptr, x.readers, row_out[ends])
     source = x.source.copy()
     comes_from = np.maximum(source, 0)
     is_led = (source >= 0) & is_passing[comes_from]
     source[is_led] = origin[comes_from[is_led]]
     is_dropped = np.zeros(len(x), np.bool_)
     is_dropped[row_in[passing]] = True
+    rows = np.flatnonzero(~is_dropped)
     return Reduced(
-        problem=_led_past(problem, source, np.flatnonzero(~is_dropped), is_passing, origin),
-        rows=np.flatnonzero(~is_dropped),
+        problem=_led_past(problem, source, rows, is_passing, origin),
+        rows=rows,
         passing=passing,
         chain=chain,
         indptr=indptr,
-        readers=x.readers[np.repeat(x.indptr[final], counts) + offset],
+        readers=readers,
     )
 
 
@@ -164,30 +162,11 @@ def _led_past(
     problem: Problem, source: IntArray, rows: IntArray, is_passing: BoolArray, origin: IntArray
 ) -> Problem:
     x, rules = problem.transfers, problem.constraints
-    counts = np.diff(x.indptr)
-    is_kept = np.zeros(len(x), np.bool_)
-    is_kept[rows] = True
     before = np.where(is_passing[rules.before], origin[rules.before], rules.before)
     arcs = np.flatnonzero((before >= 0) & ~is_passing[rules.after])
     return replace(
         problem,
-        transfers=replace(
-            x,
-            tensor=x.tensor[rows],
-            source=source[rows],
-            indptr=np.concatenate([[0], np.cumsum(counts[rows])]),
-            readers=x.readers[np.repeat(is_kept, counts)],
-            up_bits=x.up_bits[rows],
-            down_bits=x.down_bits[rows],
-            latencies=x.latencies[rows],
-            is_forbidden=x.is_forbidden[rows],
-        ),
-        constraints=replace(
-            rules,
-            before=before[arcs],
-            after=rules.after[arcs],
-            reason=rules.reason[arcs],
-            is_data=rules.is_data[arcs],
-        ),
+        transfers=replace(x, source=source).take(rows),
+        constraints=replace(rules, before=before).take(arcs),
         incumbent=None,
     )

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from planner.costs import FloatArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints
-from planner.graphs import BoolArray, Graph, IntArray
+from planner.graphs import BoolArray, Graph, IntArray, take_rows
 from planner.quantisation import quantise
 from planner.scenarios import Workload
 from planner.terms import Number, Terms, Ticks
@@ -63,6 +63,20 @@ class Transfers:
     def __len__(self) -> int:
         return len(self.tensor)
 
+    def take(self, rows: IntArray) -> Transfers:
+        """Some of the rows, in the order given."""
+        indptr, readers = take_rows(self.indptr, self.readers, rows)
+        return Transfers(
+            tensor=self.tensor[rows],
+            source=self.source[rows],
+            indptr=indptr,
+            readers=readers,
+            up_bits=self.up_bits[rows],
+            down_bits=self.down_bits[rows],
+            latencies=self.latencies[rows],
+            is_forbidden=self.is_forbidden[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TiedParameters:
@@ -72,6 +86,13 @@ class TiedParameters:
     indptr: IntArray
     readers: IntArray
     bits: FloatArray
+
+    def take(self, rows: IntArray) -> TiedParameters:
+        """Some of the rows, in the order given."""
+        indptr, readers = take_rows(self.indptr, self.readers, rows)
+        return TiedParameters(
+            parameter=self.parameter[rows], indptr=indptr, readers=readers, bits=self.bits[rows]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -283,39 +304,44 @@ class Problem:
 
     def paid(self, placement: IntArray) -> BoolArray:
         """Which terms one feasible placement pays, in the order of `Terms.flat`."""
-        x, tied = self.transfers, self.tied
         is_there = placement == np.arange(self.n_hosts)[:, None]
         parts = [is_there.ravel()]
-        if len(x):
+        if len(self.transfers):
+            first, last = self._ends(placement[None, :])
             links = np.arange(self.n_links)
-            last = np.maximum.reduceat(placement[x.readers], x.indptr[:-1])[:, None]
-            source = np.maximum(x.source, 0)
-            first = np.where(x.source < 0, -1 - x.source, placement[source])[:, None]
-            parts.append(((first <= links) & (links < last)).ravel())
-        if len(tied.bits):
-            hosts = placement[tied.readers]
-            low = np.minimum.reduceat(hosts, tied.indptr[:-1])
-            high = np.maximum.reduceat(hosts, tied.indptr[:-1])
-            parts += [low == 0, low != high]
+            crosses = (first[0][:, None] <= links) & (links < last[0][:, None])
+            parts.append(crosses.ravel())
+        if len(self.tied.bits):
+            low, high = self._tied_ends(placement[None, :])
+            parts += [low[0] == 0, low[0] != high[0]]
         return np.concatenate(parts)
 
     def totals(self, terms: Terms[Number], placements: IntArray) -> npt.NDArray[Number]:
         """Sums of `terms` for many feasible placements; [placements, operators] → [placements]."""
-        x = self.transfers
         result: npt.NDArray[Number] = terms.unary[placements, np.arange(self.n_operators)].sum(
             axis=1
         )
-        if len(x):
-            last = np.maximum.reduceat(placements[:, x.readers], x.indptr[:-1], axis=1)
-            first = np.where(x.source < 0, -1 - x.source, placements[:, np.maximum(x.source, 0)])
+        if len(self.transfers):
+            first, last = self._ends(placements)
             # Link by link: a difference of running sums would lose a fast link behind a slow one.
             for link in range(self.n_links):
                 crosses = (first <= link) & (link < last)
                 result = result + (terms.transfer[:, link] * crosses).sum(axis=1)
         if len(self.tied.bits):
-            hosts = placements[:, self.tied.readers]
-            low = np.minimum.reduceat(hosts, self.tied.indptr[:-1], axis=1)
-            high = np.maximum.reduceat(hosts, self.tied.indptr[:-1], axis=1)
+            low, high = self._tied_ends(placements)
             result = result + (terms.exchange * (low == 0)).sum(axis=1)
             result = result + (terms.sync * (low != high)).sum(axis=1)
         return result
+
+    def _ends(self, placements: IntArray) -> tuple[IntArray, IntArray]:
+        """Host that each transfer comes from, and the last that reads it; [placements, rows]."""
+        x = self.transfers
+        last = np.maximum.reduceat(placements[:, x.readers], x.indptr[:-1], axis=1)
+        first = np.where(x.source < 0, -1 - x.source, placements[:, np.maximum(x.source, 0)])
+        return first, last
+
+    def _tied_ends(self, placements: IntArray) -> tuple[IntArray, IntArray]:
+        """First and last host that holds each tied parameter; [placements, tied]."""
+        hosts, starts = placements[:, self.tied.readers], self.tied.indptr[:-1]
+        low = np.minimum.reduceat(hosts, starts, axis=1)
+        return low, np.maximum.reduceat(hosts, starts, axis=1)

@@ -109,15 +109,11 @@ def _merged_transfers(
     _, readers, counts = _merged_rows(x.indptr, x.readers, group_of, n_groups, source)
     kept = np.flatnonzero(counts)
     return (
-        Transfers(
-            tensor=x.tensor[kept],
+        replace(
+            x.take(kept),
             source=source[kept],
             indptr=np.concatenate([[0], np.cumsum(counts[kept])]),
             readers=readers,
-            up_bits=x.up_bits[kept],
-            down_bits=x.down_bits[kept],
-            latencies=x.latencies[kept],
-            is_forbidden=x.is_forbidden[kept],
         ),
         kept,
     )
@@ -132,12 +128,5 @@ def _merged_constraints(rules: Constraints, group_of: IntArray, n_groups: int) -
     arcs = np.flatnonzero(before != after)
     _, first = np.unique(before[arcs] * max(1, n_groups) + after[arcs], return_index=True)
     arcs = arcs[first]
-    return replace(
-        rules,
-        low=low,
-        high=high,
-        before=before[arcs],
-        after=after[arcs],
-        reason=rules.reason[arcs],
-        is_data=rules.is_data[arcs],
-    )
+    merged = replace(rules, low=low, high=high, before=before, after=after)
+    return merged.take(arcs)
