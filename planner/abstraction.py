@@ -170,8 +170,7 @@ def abstracted(problem: Problem, minimum_cut: MinimumCut) -> Abstraction:
 
 def _memory(problem: Problem, name: str) -> dict[bytes, Abstraction]:
     """What is remembered under a name; emptied when it is full."""
-    known = problem.structure.setdefault(name, {})
-    assert isinstance(known, dict)
+    known: dict[bytes, Abstraction] = problem.shared(name, dict)
     most = MAX_REMEMBERED_OPERATORS // max(1, problem.n_operators)
     if len(known) >= min(MAX_REMEMBERED, max(1, most)):
         known.clear()

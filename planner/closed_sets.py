@@ -13,7 +13,7 @@ from planner.errors import SolverError
 from planner.gaps import gap_placement, gap_problem, gap_terms
 from planner.graphs import IntArray
 from planner.linear_terms import coefficients
-from planner.networks import Network, network_of
+from planner.networks import network_of
 from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds
 
 if TYPE_CHECKING:
@@ -39,12 +39,7 @@ class ClosedSets:
 
 def closed_sets_of(problem: Problem, bounds: SegmentBounds, gap: int) -> ClosedSets | None:
     """All cuts strictly inside a gap, found once; None if there are more than `MAX_SETS`."""
-    known = problem.structure.setdefault("closed_sets", {})
-    assert isinstance(known, dict)
-    if gap not in known:
-        known[gap] = _enumerate(bounds, gap)
-    found: ClosedSets | None = known[gap]
-    return found
+    return problem.shared(("closed_sets", gap), lambda: _enumerate(bounds, gap))
 
 
 def _enumerate(bounds: SegmentBounds, gap: int) -> ClosedSets | None:
@@ -91,11 +86,9 @@ def best_inside(problem: Problem, bounds: SegmentBounds, gap: int) -> IntArray:
     """
     from planner.minimum_cuts import minimum_cut  # OR-tools: rarely needed
 
-    known = problem.structure.setdefault("gap_networks", {})
-    assert isinstance(known, dict)
-    if gap not in known:
-        known[gap] = network_of(gap_problem(bounds.gaps, gap))
-    network: Network = known[gap]
+    network = problem.shared(
+        ("gap_network", gap), lambda: network_of(gap_problem(bounds.gaps, gap))
+    )
     terms = gap_terms(bounds.gaps, gap, bounds.layout.reduced.terms(problem.ticks.terms))
     capacities = np.append(terms.flat(), problem.ticks.infinite)[network.slot]
     _, source_side = minimum_cut(network, capacities)

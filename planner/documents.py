@@ -293,3 +293,15 @@ def validate(model: type[Model], document: JsonValue, where: str) -> Model:
 
         raise_all(validation_problems(error, model, document, where))
         raise AssertionError("a validation error without problems") from error
+
+
+def read_document(path: str | Path, kind: str, model: type[Model]) -> Model:
+    """Read a JSON file of one kind and check it against a model.
+
+    Raises:
+        PlannerError: With every problem of the file at its place.
+    """
+    where = str(path)
+    document = parse_json(read_bytes(Path(path)), where)
+    check_kind(document, kind, where)
+    return validate(model, document, where)

@@ -41,11 +41,7 @@ def basis_of(problem: Problem) -> Basis:
 
     The seconds of a state are the sum of its parameters times these, but for rounding.
     """
-    known = problem.structure.get("basis")
-    if not isinstance(known, tuple):
-        known = tuple(_compute_rows(problem)) + tuple(_link_rows(problem))
-        problem.structure["basis"] = known
-    return known
+    return problem.shared("basis", lambda: (*_compute_rows(problem), *_link_rows(problem)))
 
 
 def coefficients(problem: Problem, placements: IntArray) -> FloatArray:

@@ -55,12 +55,12 @@ def network_of(problem: Problem) -> Network:
     Raises:
         PlanError: If no placement is feasible.
     """
-    known = problem.structure.get("network")
-    if not isinstance(known, Network):
-        latest, earliest = feasible_extremes(problem.constraints)
-        known = _Builder(problem, latest, earliest).build(with_reverse_arcs=True)
-        problem.structure["network"] = known
-    return known
+
+    def build() -> Network:
+        extremes = feasible_extremes(problem.constraints)
+        return _Builder(problem, *extremes).build(with_reverse_arcs=True)
+
+    return problem.shared("network", build)
 
 
 def network_without_reverse_arcs(problem: Problem) -> Network:

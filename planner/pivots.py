@@ -64,11 +64,7 @@ def layout_of(problem: Problem) -> Layout:
     Raises:
         PlanError: If no placement is feasible.
     """
-    known = problem.structure.get("layout")
-    if not isinstance(known, Layout):
-        known = find_layout(problem, with_passing=False)
-        problem.structure["layout"] = known
-    return known
+    return problem.shared("layout", lambda: find_layout(problem, with_passing=False))
 
 
 def find_layout(problem: Problem, *, with_passing: bool) -> Layout:

@@ -14,10 +14,7 @@ from planner.documents import (
     Items,
     JsonValue,
     StrictModel,
-    check_kind,
-    parse_json,
-    read_bytes,
-    validate,
+    read_document,
 )
 from planner.errors import InputError
 from planner.evaluation import Delay
@@ -197,9 +194,7 @@ def read_plan(path: str | Path) -> Plan:
         PlannerError: With every problem of the file at its place.
     """
     where = str(path)
-    document = parse_json(read_bytes(Path(path)), where)
-    check_kind(document, "plan", where)
-    file = validate(PlanFile, document, where)
+    file = read_document(path, "plan", PlanFile)
     seen: set[str] = set()
     for position, entry in enumerate(file.placement):
         if entry.node in seen:

@@ -12,10 +12,11 @@ Solvers see the terms in whole ticks (`Problem.ticks`), so that equality means e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,9 @@ LABELS = -1
 """`Transfers.tensor` of the labels."""
 LATENCY = -2
 """`Transfers.tensor` of the latency of a used link."""
+
+T = TypeVar("T")
+_ABSENT = object()
 
 RateInput = float | Sequence[float] | FloatArray
 
@@ -145,7 +149,14 @@ class Problem:
     speed: FloatArray
     incumbent: IntArray | None = None
     notes: tuple[str, ...] = ()
-    structure: dict[str, object] = field(init=False, default_factory=dict, repr=False)
+    structure: dict[Hashable, object] = field(init=False, default_factory=dict, repr=False)
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for all states of this problem and kept under `key`."""
+        known = self.structure.get(key, _ABSENT)
+        if known is _ABSENT:
+            known = self.structure[key] = make()
+        return cast(T, known)
 
     @property
     def n_operators(self) -> int:
@@ -276,11 +287,11 @@ class Problem:
     @property
     def _scaled(self) -> _Scaled:
         """What `seconds` multiplies with the state; the same in all states."""
-        known = self.structure.get("scaled")
-        if not isinstance(known, _Scaled):
+
+        def build() -> _Scaled:
             x, rounds = self.transfers, float(self.workload.iterations)
             is_sent = np.where(x.is_forbidden, 0.0, rounds)
-            known = _Scaled(
+            return _Scaled(
                 compute_s=self.compute_s * rounds if rounds != 1 else self.compute_s,
                 up_bits=(x.up_bits * is_sent)[:, None],
                 down_bits=(x.down_bits * is_sent)[:, None],
@@ -289,8 +300,8 @@ class Problem:
                 has_returned=bool(self.returned_bits.any()),
                 has_latency=bool(x.latencies.any()),
             )
-            self.structure["scaled"] = known
-        return known
+
+        return self.shared("scaled", build)
 
     @cached_property
     def ticks(self) -> Ticks:

@@ -81,17 +81,17 @@ def _two_host_candidates(
     """Cut positions of all feasible prefixes, -2 for `latest` and -1 for `earliest`, and what each
     costs per unit of the state; made once and shared between states.
     """
-    known = problem.structure.get("candidates")
-    if not isinstance(known, tuple):
+
+    def build() -> tuple[IntArray, FloatArray]:
         positions = np.flatnonzero(problem.constraints.prefix_feasible[0])
         prefixes = [
             prefix_costs(problem, terms, 0)[positions] + terms.unary[1].sum()
             for terms in basis_of(problem)
         ]
         extremes = coefficients(problem, np.stack([latest, earliest])).T
-        known = (np.append([-2, -1], positions), np.hstack([extremes, np.stack(prefixes)]))
-        problem.structure["candidates"] = known
-    return known
+        return np.append([-2, -1], positions), np.hstack([extremes, np.stack(prefixes)])
+
+    return problem.shared("candidates", build)
 
 
 def rounding_s(problem: Problem, quantum_s: float) -> float:

@@ -75,11 +75,7 @@ def regions_of(problem: Problem, minimum_cut: MinimumCut) -> Regions:
     Raises:
         PlanError: If no placement is feasible.
     """
-    known = problem.structure.get("regions")
-    if not isinstance(known, Regions):
-        known = _find(problem, minimum_cut)
-        problem.structure["regions"] = known
-    return known
+    return problem.shared("regions", lambda: _find(problem, minimum_cut))
 
 
 def _find(problem: Problem, minimum_cut: MinimumCut) -> Regions:

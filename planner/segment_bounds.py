@@ -101,11 +101,7 @@ def segment_bounds_of(problem: Problem) -> SegmentBounds:
     Raises:
         PlanError: If no placement is feasible.
     """
-    known = problem.structure.get("segment_bounds")
-    if not isinstance(known, SegmentBounds):
-        known = _build(problem)
-        problem.structure["segment_bounds"] = known
-    return known
+    return problem.shared("segment_bounds", lambda: _build(problem))
 
 
 def _build(problem: Problem) -> SegmentBounds:

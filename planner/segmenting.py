@@ -24,11 +24,7 @@ def reason_against(problem: Problem) -> str | None:
     """
     if problem.n_hosts != 2:
         return f"the route has {problem.n_hosts} hosts"
-    known = problem.structure.get("reason_against_segments", "")
-    if known == "":
-        known = _reason(problem)
-        problem.structure["reason_against_segments"] = known
-    return known if isinstance(known, str) else None
+    return problem.shared("reason_against_segments", lambda: _reason(problem))
 
 
 def _reason(problem: Problem) -> str | None:

@@ -15,10 +15,7 @@ from planner.documents import (
     WHOLE,
     Items,
     StrictModel,
-    check_kind,
-    parse_json,
-    read_bytes,
-    validate,
+    read_document,
 )
 from planner.errors import InputError, PlannerError, raise_all
 from planner.table_envelopes import Cut, Envelope
@@ -133,9 +130,7 @@ def read_table_file(path: str | Path) -> TableFile:
         PlannerError: With every problem of the file at its place.
     """
     where = str(path)
-    document = parse_json(read_bytes(Path(path)), where)
-    check_kind(document, "table", where)
-    file = validate(TableFile, document, where)
+    file = read_document(path, "table", TableFile)
     raise_all(list(_shape_problems(file, where)))
     raise_all([*_inconsistencies(file, where), *_contradictions(file, where)])
     return file

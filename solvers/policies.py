@@ -133,7 +133,7 @@ def _naive_blocks(problem: Problem) -> Answer:
     """Every block as one vertex, proof or not; only blocks that the rules divide stay expanded."""
     from planner.minimum_cuts import minimum_cut
 
-    merged, n_divided = _merged_blocks(problem)
+    merged, n_divided = problem.shared("naive_blocks", lambda: _merged_blocks(problem))
     network = network_of(merged.problem)
     terms = merged.terms(problem.ticks.terms)
     _, source_side = minimum_cut(network, network.capacities(replace(problem.ticks, terms=terms)))
@@ -146,9 +146,6 @@ def _naive_blocks(problem: Problem) -> Answer:
 
 def _merged_blocks(problem: Problem) -> tuple[Quotient, int]:
     """The problem with every block as one vertex, and the number of blocks that rules divide."""
-    known = problem.structure.get("naive_blocks")
-    if isinstance(known, tuple):
-        return known
     structure = structure_of(problem.graph)
     latest, earliest = feasible_extremes(problem.constraints)
     label = np.arange(problem.n_operators)
@@ -161,9 +158,7 @@ def _merged_blocks(problem: Problem) -> tuple[Quotient, int]:
         else:
             label[members] = block.first
     _, group_of = np.unique(label, return_inverse=True)
-    found = quotient(problem, group_of.astype(np.int64)), n_divided
-    problem.structure["naive_blocks"] = found
-    return found
+    return quotient(problem, group_of.astype(np.int64)), n_divided
 
 
 DEVICE_ONLY = Policy("device-only", "everything on the first host", _device_only)
