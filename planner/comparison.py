@@ -9,22 +9,26 @@ from importlib import import_module
 from planner.cost_files import Costs
 from planner.documents import JsonValue
 from planner.errors import PlannerError
-from planner.evaluation import delay_of
 from planner.formulation import formulate
 from planner.graphs import Graph, IntArray
+from planner.outcomes import objective_s
+from planner.planning import explained
 from planner.pricing import priced
 from planner.problems import Problem
 from planner.registry import SOLVERS
 from planner.solutions import Status
 from planner.solving import solve
 
-MAX_OPERATORS = {"networkx": 5_000}
+MAX_OPERATORS = {"networkx": 5_000, "pulp": 1_500, "pyomo": 1_500}
 """Graphs above this are left to faster solvers, unless one is asked for by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One row: what a solver answered; `total_s` is None where it has no feasible answer."""
+    """One row: what a solver answered; `total_s` is None where it has no feasible answer.
+
+    It is the delay of a round, or the slowest stage where the objective is throughput.
+    """
 
     solver: str
     is_exact: bool
@@ -58,7 +62,8 @@ def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Com
         if not solvers and limit is not None and problem.n_operators > limit:
             rows.append(_refused(name, f"left out above {limit} operators; name it to run it"))
             continue
-        rows.append(_ask(name, problem, lambda p: delay_of(graph, table, scenario, p).total_s))
+        with explained(graph, table, scenario):
+            rows.append(_ask(name, problem, lambda p: objective_s(graph, table, scenario, p)))
     best = min((row.total_s for row in rows if row.total_s is not None), default=0.0)
     return [
         replace(row, ratio=row.total_s / best) if row.total_s is not None and best > 0 else row

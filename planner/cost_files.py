@@ -34,6 +34,7 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Rate = Annotated[float, Field(ge=MIN_RATE, le=MAX_RATE)]
 PositiveRate = Annotated[float, Field(gt=0, le=1e24)]
 ByteCount = Annotated[int, Field(ge=0, le=2**53), WHOLE]
+MemoryBytes = Annotated[int, Field(ge=1, le=2**53), WHOLE]
 if TYPE_CHECKING:
     WireDtype = str
 else:
@@ -62,7 +63,7 @@ class TableHost(StrictModel):
     model: Literal["table"]
     nodes: Items[NodeCost] = ()
     default: DefaultCost | None = None
-    memory_bytes: ByteCount | None = None
+    memory_bytes: MemoryBytes | None = None
 
 
 class AnalyticalHost(StrictModel):
@@ -80,7 +81,7 @@ class AnalyticalHost(StrictModel):
     memory_bandwidth_bytes_per_s: PositiveRate | None = None
     efficiency: Annotated[float, Field(gt=0, le=1)] | None = None
     overhead_s: Seconds | None = None
-    memory_bytes: ByteCount | None = None
+    memory_bytes: MemoryBytes | None = None
 
     @model_validator(mode="after")
     def _is_priced(self) -> AnalyticalHost:
@@ -104,7 +105,7 @@ class PluginHost(StrictModel):
 
     name: Name
     model: Annotated[Name, Field(json_schema_extra={"not": {"enum": list(BUILT_IN)}})]
-    memory_bytes: ByteCount | None = None
+    memory_bytes: MemoryBytes | None = None
 
 
 def _host_kind(host: Any) -> str:
@@ -132,6 +133,7 @@ class WorkloadEntry(StrictModel):
     """What one round consists of."""
 
     mode: Literal["training", "inference"] = "training"
+    objective: Literal["delay", "throughput"] = "delay"
     iterations_per_round: Annotated[int, Field(ge=1, le=10**9), WHOLE] = 1
     label_bytes: ByteCount = 0
     return_outputs: bool = False

@@ -33,6 +33,7 @@ class CostTable:
         backward_s: The same for the backward pass; zero in inference.
         activation_bytes: What a tensor takes on the wire, up; shape [tensors].
         gradient_bytes: What its gradient takes, down; zero where there is none.
+        has_backward: Whether an operator has a backward pass; shape [operators].
         parameter_bytes: What a parameter takes in an exchange; zero unless trainable.
         notes: What a person should know about the numbers.
     """
@@ -41,6 +42,7 @@ class CostTable:
     backward_s: FloatArray
     activation_bytes: IntArray
     gradient_bytes: IntArray
+    has_backward: BoolArray
     parameter_bytes: IntArray
     notes: tuple[str, ...] = ()
 
@@ -63,11 +65,14 @@ class CostContext:
 
     def has_backward(self, graph: Graph) -> BoolArray:
         """Per operator, whether one of its outputs needs a gradient; shape [operators]."""
-        found = np.zeros(len(graph.operators), np.bool_)
-        if self.is_training:
-            produced = self.needs_gradient & (graph.producers >= 0)
-            found[graph.producers[produced]] = True
-        return found
+        return has_backward(graph, self.needs_gradient & self.is_training)
+
+
+def has_backward(graph: Graph, needs_gradient: BoolArray) -> BoolArray:
+    """Per operator, whether one of its outputs needs a gradient; shape [operators]."""
+    found = np.zeros(len(graph.operators), np.bool_)
+    found[graph.producers[needs_gradient & (graph.producers >= 0)]] = True
+    return found
 
 
 class CostModel(Protocol):

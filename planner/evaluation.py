@@ -17,7 +17,7 @@ import numpy as np
 from planner.cost_files import Costs
 from planner.costs import CostTable, FloatArray
 from planner.errors import PlanError, PlannerError, name_hint, raise_all
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, BoolArray, Graph, IntArray
 from planner.pricing import priced
 from planner.scenarios import Scenario
 
@@ -209,29 +209,41 @@ def delay_of(graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
     """The delay of a placement that keeps the rules; see `evaluate`."""
     workload, links = scenario.workload, scenario.route.links
     n_hosts = len(scenario.route.hosts)
-    up, down = [], []
-    for crossing in crossings(graph, table, scenario, hosts):
-        up.append(8.0 * crossing.up_bytes / links[crossing.link].uplink_bps)
-        down.append(8.0 * crossing.down_bytes / links[crossing.link].downlink_bps)
-    returned = workload.return_outputs and not workload.is_training
-    if returned:
-        for index in graph.outputs:
-            producer = graph.tensors[index].producer
-            for link in links[: int(hosts[producer])] if producer != GRAPH_INPUT else ():
-                down.append(8.0 * int(table.activation_bytes[index]) / link.downlink_bps)
+    up, down = traffic(graph, table, scenario, hosts)
     used = int(hosts.max(initial=0))
-    one_ways = 2 if workload.is_training or returned else 1
+    one_ways = 2 if workload.is_training or workload.return_outputs else 1
     exchange, sync = _parameter_traffic(graph, table, scenario, hosts)
     return Delay(
         iterations=workload.iterations,
         forward_s=_per_host(table.forward_s, hosts, n_hosts),
         backward_s=_per_host(table.backward_s, hosts, n_hosts),
-        uplink_s=math.fsum(up),
-        downlink_s=math.fsum(down),
+        uplink_s=math.fsum(seconds for link in up for seconds in link),
+        downlink_s=math.fsum(seconds for link in down for seconds in link),
         latency_s=math.fsum(one_ways * link.latency_s for link in links[:used]),
         sync_s=math.fsum(sync),
         exchange_s=math.fsum(exchange),
     )
+
+
+def traffic(
+    graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Seconds up and down every link per iteration, tensor by tensor; tied parameters apart."""
+    links, workload = scenario.route.links, scenario.workload
+    up: list[list[float]] = [[] for _ in links]
+    down: list[list[float]] = [[] for _ in links]
+    for crossing in crossings(graph, table, scenario, hosts):
+        link = links[crossing.link]
+        up[crossing.link].append(8.0 * crossing.up_bytes / link.uplink_bps)
+        down[crossing.link].append(8.0 * crossing.down_bytes / link.downlink_bps)
+    if workload.return_outputs and not workload.is_training:
+        for index in graph.outputs:
+            producer = graph.tensors[index].producer
+            last = int(hosts[producer]) if producer != GRAPH_INPUT else 0
+            for k in range(last):
+                bits = 8.0 * int(table.activation_bytes[index])
+                down[k].append(bits / links[k].downlink_bps)
+    return up, down
 
 
 def _per_host(seconds: FloatArray, hosts: IntArray, n_hosts: int) -> tuple[float, ...]:
@@ -248,15 +260,25 @@ def _parameter_traffic(
         return exchange, sync
     links = scenario.route.links
     bits = 8.0 * table.parameter_bytes
-    indptr, readers = graph.readers
-    parameter_of = np.repeat(np.arange(len(bits)), np.diff(indptr))
-    holds = np.zeros((len(links) + 1, len(bits)), np.bool_)
-    holds[hosts[readers], parameter_of] = True
+    holds = holders(graph, hosts, len(links) + 1)
     for k, link in enumerate(links):
         there_and_back = 1.0 / link.uplink_bps + 1.0 / link.downlink_bps
         # Every copy on a host up to k passes link k on its way home, the last host.
         copies = holds[: k + 1].sum(axis=0)
         exchange += (bits * copies * there_and_back).tolist()
-        straddles = (copies > 0) & holds[k + 1 :].any(axis=0)
-        sync += (bits[straddles] * there_and_back).tolist()
+        sync += (bits[straddles(holds, k)] * there_and_back).tolist()
     return exchange, sync
+
+
+def holders(graph: Graph, hosts: IntArray, n_hosts: int) -> BoolArray:
+    """Which host holds which parameter: one that a reader is placed on; [hosts, parameters]."""
+    indptr, readers = graph.readers
+    parameter_of = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    holds = np.zeros((n_hosts, len(indptr) - 1), np.bool_)
+    holds[hosts[readers], parameter_of] = True
+    return holds
+
+
+def straddles(holds: BoolArray, link: int) -> BoolArray:
+    """Which parameters have holders on both sides of a link; shape [parameters]."""
+    return np.asarray(holds[: link + 1].any(axis=0) & holds[link + 1 :].any(axis=0))

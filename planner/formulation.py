@@ -11,6 +11,7 @@ from planner.cost_files import Costs
 from planner.costs import CostTable, FloatArray
 from planner.feasibility import Constraints
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.memory_demands import memory_demand
 from planner.pricing import priced
 from planner.problems import LABELS, LATENCY, Problem, TiedParameters, Transfers
 from planner.scenarios import Scenario
@@ -45,6 +46,7 @@ def formulate(graph: Graph, table: CostTable, scenario: Scenario) -> Problem:
         downlink_bps=np.array([link.downlink_bps for link in links]),
         latency_s=np.array([link.latency_s for link in links]),
         speed=np.ones(n_hosts),
+        memory=memory_demand(graph, table, scenario),
         notes=table.notes,
     )
 

@@ -21,6 +21,7 @@ from planner.evaluation import Delay
 from planner.solutions import Status
 
 Seconds = Annotated[float, Field(ge=0)]
+ByteCount = Annotated[int, Field(ge=0), WHOLE]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE]
 if TYPE_CHECKING:
     StatusName = str
@@ -71,8 +72,50 @@ class CrossingEntry(StrictModel):
     consumers: Items[str]
 
 
+class MemoryEntry(StrictModel):
+    """What one host holds, and what it has; `limit_bytes` is null where that is not limited.
+
+    `tensor_bytes` are, in training, what a backward pass reads again; in inference the inputs and
+    outputs of the operator that has most of them.
+    """
+
+    host: str
+    parameter_bytes: ByteCount
+    gradient_bytes: ByteCount
+    optimizer_bytes: ByteCount
+    tensor_bytes: ByteCount
+    total_bytes: ByteCount
+    limit_bytes: ByteCount | None
+
+
+class StageEntry(StrictModel):
+    """What one mini-batch keeps busy for some seconds: a host, or a link from `host`, up or down.
+
+    `next_host` is at the other end of the link; null for a host.
+    """
+
+    kind: Literal["host", "uplink", "downlink"]
+    host: str
+    next_host: str | None
+    seconds: Seconds
+
+
+class PipelineEntry(StrictModel):
+    """Hosts and links at work on consecutive mini-batches: the slowest stage sets the rate.
+
+    Rates are null where nothing takes any time, `samples_per_s` also where the batch is unknown.
+    """
+
+    stages: Items[StageEntry]
+    slowest_s: Seconds
+    mini_batches_per_s: Seconds | None
+    samples_per_s: Seconds | None
+
+
 class BaselineEntry(StrictModel):
     """A policy to compare with; `total_s` and `ratio` (to the plan's) are null if not feasible.
+
+    `total_s` is its delay, or its slowest stage where the plan is for throughput.
 
     `is_as_published` is false where the policy's own answer broke the rules and was repaired.
     """
@@ -86,12 +129,16 @@ class BaselineEntry(StrictModel):
 
 
 class CertificateEntry(StrictModel):
-    """Why no placement is better: a lower bound, in ticks, that equals the value."""
+    """Why no placement is better: a lower bound, in ticks, that equals the value.
+
+    `tolerance` is what a proof in floating point leaves open, relative to the value.
+    """
 
     holds: bool
     lower_bound: Count
     value: Count
     quantum_s: Annotated[float, Field(gt=0)]
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     status: StatusName
     message: str
 
@@ -107,6 +154,7 @@ class PlanHead(StrictModel):
     costs_digest: str
     batch: Annotated[int, Field(ge=1), WHOLE] | None
     mode: Literal["training", "inference"]
+    objective: Literal["delay", "throughput"] = "delay"
     iterations_per_round: Annotated[int, Field(ge=1, le=10**9), WHOLE]
     hosts: Items[str]
     solver: str
@@ -116,6 +164,8 @@ class PlanHead(StrictModel):
     delay: DelayEntry
     certificate: CertificateEntry
     crossing: Items[CrossingEntry]
+    memory: Items[MemoryEntry] = ()
+    pipeline: PipelineEntry | None = None
     baselines: Items[BaselineEntry]
     notes: Items[str]
     warnings: Items[str]
@@ -158,6 +208,16 @@ class Plan:
     def crossing(self) -> tuple[CrossingEntry, ...]:
         """What crosses the links."""
         return self.head.crossing
+
+    @property
+    def memory(self) -> tuple[MemoryEntry, ...]:
+        """What every host needs, and what it has."""
+        return self.head.memory
+
+    @property
+    def pipeline(self) -> PipelineEntry | None:
+        """The stages, if the objective is throughput."""
+        return self.head.pipeline
 
     @property
     def baselines(self) -> tuple[BaselineEntry, ...]:

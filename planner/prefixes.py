@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ def best_prefix(
         allowed: Cut positions that may be used; shape [links, operators + 1].
     """
     n, links = problem.n_operators, problem.n_links
-    feasible = problem.constraints.prefix_feasible
+    feasible = feasible_positions(problem)
     if allowed is not None:
         feasible = feasible & allowed
     worst = np.iinfo(np.int64).max if terms.unary.dtype.kind == "i" else np.inf
@@ -50,6 +51,39 @@ def best_prefix(
         position = int(choice[k, position])
         placement[position:] += 1
     return placement
+
+
+def steadiest_prefix(
+    problem: Problem, stages: Sequence[Terms[Number]], allowed: BoolArray | None = None
+) -> IntArray | None:
+    """The prefix with the fastest slowest stage, or None if none is feasible; two hosts.
+
+    Args:
+        problem: Gives transfers and constraints.
+        stages: Terms of every stage, in seconds or ticks.
+        allowed: Cut positions that may be used; shape [links, operators + 1].
+    """
+    feasible = feasible_positions(problem)[0] & (True if allowed is None else allowed[0])
+    positions = np.flatnonzero(feasible)
+    if not len(positions):
+        return None
+    slowest = np.max(
+        [prefix_costs(problem, stage, 0) + stage.unary[1].sum() for stage in stages], axis=0
+    )
+    position = positions[slowest[positions].argmin()]
+    return np.asarray(np.arange(problem.n_operators) >= position, np.int64)
+
+
+def feasible_positions(problem: Problem) -> BoolArray:
+    """Which cut positions of the order keep the rules; shape [links, operators + 1].
+
+    With two hosts the memory limits, too. With more they bind several positions at a time, and
+    whoever uses one has to look at its memory.
+    """
+    feasible = problem.constraints.prefix_feasible
+    if problem.memory is not None and problem.n_hosts == 2:
+        feasible = feasible & problem.memory.prefix_fits()
+    return feasible
 
 
 def prefix_costs(problem: Problem, terms: Terms[Number], link: int) -> npt.NDArray[Number]:

@@ -9,14 +9,14 @@ import numpy as np
 from pydantic import BaseModel
 
 from planner.cost_files import Costs, PluginHost
-from planner.costs import CostContext, CostModel, CostTable, HostCosts
+from planner.costs import CostContext, CostModel, CostTable, HostCosts, has_backward
 from planner.documents import validate
 from planner.dtypes import ASSUMED_BITS, BITS, is_floating
 from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
 from planner.gradients import needs_gradient
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
 from planner.registry import COST_MODELS
-from planner.scenarios import Link, Mode, Route, Rules, Scenario, Workload
+from planner.scenarios import Link, Mode, Objective, Route, Rules, Scenario, Workload
 
 
 def priced(graph: Graph, costs: Costs) -> tuple[Scenario, CostTable]:
@@ -45,6 +45,7 @@ def workload_of(costs: Costs) -> Workload:
     entry = costs.workload
     return Workload(
         mode=Mode(entry.mode),
+        objective=Objective(entry.objective),
         iterations_per_round=entry.iterations_per_round,
         label_bytes=entry.label_bytes,
         return_outputs=entry.return_outputs,
@@ -89,7 +90,13 @@ def scenario_of(graph: Graph, costs: Costs) -> Scenario:
         ),
         workload=workload_of(costs),
         rules=rules,
+        memory_limits=_memory_limits(costs),
     )
+
+
+def _memory_limits(costs: Costs) -> tuple[int | None, ...]:
+    limits = tuple(host.memory_bytes for host in costs.hosts)
+    return limits if any(limit is not None for limit in limits) else ()
 
 
 def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[PlannerError]) -> Rules:
@@ -189,6 +196,7 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
         backward_s=np.stack([row.backward_s for row in rows]),
         activation_bytes=activation_bytes,
         gradient_bytes=np.where(gradient, activation_bytes, 0),
+        has_backward=has_backward(graph, gradient),
         parameter_bytes=np.array(
             [p.size_bytes if p.trainable and workload.is_training else 0 for p in graph.parameters],
             np.int64,

@@ -25,6 +25,8 @@ from planner.costs import FloatArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints
 from planner.graphs import BoolArray, Graph, IntArray, take_rows
+from planner.memory_demands import MemoryDemand
+from planner.objectives import Goal, goal_of
 from planner.quantisation import quantise
 from planner.scenarios import Workload
 from planner.terms import Number, Terms, Ticks
@@ -128,6 +130,7 @@ class Problem:
         constraints: Which placements are feasible.
         uplink_bps, downlink_bps, latency_s: The link state; shape [links].
         speed: Factor on every host's speed; shape [hosts].
+        memory: What hosts need and have, if one of them is limited.
         incumbent: A feasible placement known to be good, which sharpens the ticks.
         notes: What the cost models want a person to know.
         structure: What solvers compute once per graph and share between states; `replace` starts
@@ -147,6 +150,7 @@ class Problem:
     downlink_bps: FloatArray
     latency_s: FloatArray
     speed: FloatArray
+    memory: MemoryDemand | None = None
     incumbent: IntArray | None = None
     notes: tuple[str, ...] = ()
     structure: dict[Hashable, object] = field(init=False, default_factory=dict, repr=False)
@@ -202,7 +206,7 @@ class Problem:
         other = object.__new__(Problem)
         fields = other.__dict__
         fields.update(self.__dict__)
-        for cached in ("seconds", "ticks"):
+        for cached in ("seconds", "ticks", "goal"):
             fields.pop(cached, None)
         fields.update(changes)
         return other
@@ -247,6 +251,16 @@ class Problem:
                 )
             speed[self.hosts.index(host)] = factor
         return self._in_state(speed=speed, incumbent=None)
+
+    def under(self, rules: Constraints, structure: dict[Hashable, object]) -> Problem:
+        """The same problem in the same ticks under tighter rules.
+
+        Args:
+            rules: They exclude only what is infeasible anyway, or not looked for.
+            structure: What is shared between states under these rules.
+        """
+        kept = {"ticks": self.ticks, "goal": self.goal}
+        return self._in_state(constraints=rules, structure=structure, **kept)
 
     def with_incumbent(self, placement: IntArray) -> Problem:
         """The same problem in the same state, in ticks that are sharper by a known placement."""
@@ -307,6 +321,11 @@ class Problem:
     def ticks(self) -> Ticks:
         """Every term of this state in whole ticks; see docs/theory.md, §6."""
         return quantise(self)
+
+    @cached_property
+    def goal(self) -> Goal:
+        """What is minimised in this state, in whole ticks."""
+        return goal_of(self)
 
     def total(self, terms: Terms[Number], placement: IntArray) -> Number:
         """Sum of `terms` for one feasible placement; shape [operators]."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from planner.costs import FloatArray
 from planner.feasibility import feasible_extremes
-from planner.graphs import IntArray
+from planner.graphs import BoolArray, IntArray
 from planner.linear_terms import basis_of, coefficients, state_of
-from planner.prefixes import best_prefix, prefix_costs
+from planner.prefixes import best_prefix, feasible_positions, prefix_costs
 from planner.terms import Ticks
 
 if TYPE_CHECKING:
@@ -28,23 +28,39 @@ def quantise(problem: Problem) -> Ticks:
     smallest power of two seconds for which the sum of all finite costs stays below 2^60.
     """
     seconds = problem.seconds
-    best = problem.paid(_good_placement(problem))
     flat = seconds.flat()
+    good = _good_placement(problem)
+    # Where no placement is known to keep the memory limits, only the sum of all is a bound.
+    best = np.ones(len(flat), np.bool_) if good is None else problem.paid(good)
+    clipped, quantum_s, bound = in_ticks(flat, best[None, :])
+    return Ticks(
+        terms=seconds.like(clipped),
+        quantum_s=quantum_s,
+        bound=bound,
+        infinite=int(clipped.sum()) + 1,
+    )
+
+
+def in_ticks(flat: FloatArray, paid: BoolArray) -> tuple[IntArray, float, int]:
+    """Costs as whole ticks, clipped to one above the bound that some feasible placement sets.
+
+    Args:
+        flat: Costs in seconds; shape [costs].
+        paid: What that placement pays for each part of its value, of which the largest counts;
+            shape [parts, costs].
+
+    Returns:
+        Ticks, shape [costs]; seconds of one; and the bound in ticks.
+    """
     # A bound must not be below the value by a rounding error, or it would clip what it is made of.
-    bound_s = float(flat[best].sum()) * (1 + 1e-9)
+    bound_s = max([float(flat[part].sum()) for part in paid]) * (1 + 1e-9)
     total = float(np.minimum(flat, bound_s).sum()) * (1 + 1e-9)
     slack = 2 * len(flat) + 2
     exponent = 0 if total == 0 else int(np.frexp(total / (MAX_TICKS - slack))[1])
     rounded = np.rint(_scaled(np.minimum(flat, 2 * bound_s), -exponent)).astype(np.int64)
-    bound = int(rounded[best].sum())
+    bound = max([int(rounded[part].sum()) for part in paid])
     clipped = np.where(flat > bound_s, bound + 1, np.minimum(rounded, bound + 1))
-    infinite = int(clipped.sum()) + 1
-    return Ticks(
-        terms=seconds.like(clipped),
-        quantum_s=float(np.ldexp(1.0, exponent)),
-        bound=bound,
-        infinite=infinite,
-    )
+    return clipped, float(np.ldexp(1.0, exponent)), bound
 
 
 def _scaled(values: FloatArray, exponent: int) -> FloatArray:
@@ -54,25 +70,36 @@ def _scaled(values: FloatArray, exponent: int) -> FloatArray:
     return np.ldexp(values, exponent)
 
 
-def _good_placement(problem: Problem) -> IntArray:
-    """The best of some feasible placements: the extremes, the best prefix, and the incumbent."""
-    latest, earliest = feasible_extremes(problem.constraints)
-    if problem.n_hosts == 2:
-        candidates, rows = _two_host_candidates(problem, latest, earliest)
-        with np.errstate(over="ignore", invalid="ignore"):  # any of them is feasible
-            position = int(candidates[(state_of(problem) @ rows).argmin()])
-        prefix = (np.arange(problem.n_operators) >= position).astype(np.int64)
-        known = [(latest, earliest, prefix)[min(2, position + 2)]]
-    else:
-        found = best_prefix(problem, problem.seconds)
-        known = [latest, earliest, *([found] if found is not None else [])]
-    if problem.incumbent is not None:
-        known.append(problem.incumbent)
-    if len(known) == 1:
-        return known[0]
+def _good_placement(problem: Problem) -> IntArray | None:
+    """The best of some feasible placements, or None if none is known."""
+    known = feasible_placements(problem)
+    if len(known) < 2:
+        return known[0] if known else None
     placements = np.stack(known)
     best: IntArray = placements[problem.totals(problem.seconds, placements).argmin()]
     return best
+
+
+def feasible_placements(problem: Problem) -> list[IntArray]:
+    """Some placements that keep all rules and limits: extremes, the best prefix, the incumbent.
+
+    With two hosts only the one of them with the least delay, and the incumbent.
+    """
+    latest, earliest = feasible_extremes(problem.constraints)
+    known = []
+    if problem.n_hosts == 2:
+        candidates, rows = _two_host_candidates(problem, latest, earliest)
+        if len(candidates):
+            with np.errstate(over="ignore", invalid="ignore"):  # any of them is feasible
+                position = int(candidates[(state_of(problem) @ rows).argmin()])
+            prefix = (np.arange(problem.n_operators) >= position).astype(np.int64)
+            known = [(latest, earliest, prefix)[min(2, position + 2)]]
+    else:
+        found = best_prefix(problem, problem.seconds)
+        known = [latest, earliest, *([found] if found is not None else [])]
+        if problem.memory is not None:
+            known = [placement for placement in known if problem.memory.fits(placement)]
+    return known if problem.incumbent is None else [*known, problem.incumbent]
 
 
 def _two_host_candidates(
@@ -83,13 +110,18 @@ def _two_host_candidates(
     """
 
     def build() -> tuple[IntArray, FloatArray]:
-        positions = np.flatnonzero(problem.constraints.prefix_feasible[0])
+        positions = np.flatnonzero(feasible_positions(problem)[0])
         prefixes = [
             prefix_costs(problem, terms, 0)[positions] + terms.unary[1].sum()
             for terms in basis_of(problem)
         ]
-        extremes = coefficients(problem, np.stack([latest, earliest])).T
-        return np.append([-2, -1], positions), np.hstack([extremes, np.stack(prefixes)])
+        ends = np.stack([latest, earliest])
+        candidates = np.append([-2, -1], positions)
+        rows = np.hstack([coefficients(problem, ends).T, np.stack(prefixes)])
+        if problem.memory is None:
+            return candidates, rows
+        fits = np.append(problem.memory.fits(ends), np.ones(len(positions), np.bool_))
+        return candidates[fits], rows[:, fits]
 
     return problem.shared("candidates", build)
 

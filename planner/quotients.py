@@ -78,6 +78,7 @@ def quotient(problem: Problem, group_of: IntArray) -> Quotient:
             transfers=transfers,
             tied=tied,
             constraints=_merged_constraints(problem.constraints, group_of, n_groups),
+            memory=problem.memory and problem.memory.merged(group_of, n_groups),
             incumbent=None,
         ),
         group_of=group_of,

@@ -15,6 +15,15 @@ class Mode(Enum):
     """Forward only."""
 
 
+class Objective(Enum):
+    """What the best placement has least of."""
+
+    DELAY = "delay"
+    """The seconds of a round."""
+    THROUGHPUT = "throughput"
+    """The slowest stage, when hosts and links work on consecutive mini-batches like a pipeline."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """What joins two neighbouring hosts: bits per second up and down, seconds one way."""
@@ -41,6 +50,7 @@ class Workload:
     """What a round consists of; see docs/theory.md, §1. Sizes in bytes."""
 
     mode: Mode = Mode.TRAINING
+    objective: Objective = Objective.DELAY
     iterations_per_round: int = 1
     label_bytes: int = 0
     return_outputs: bool = False
@@ -78,8 +88,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Route, workload and rules of one planning task."""
+    """Route, workload and rules of one planning task.
+
+    `memory_limits` holds the bytes that each host has, None where they are not limited; empty if
+    no host's are.
+    """
 
     route: Route
     workload: Workload
     rules: Rules = Rules()
+    memory_limits: tuple[int | None, ...] = ()

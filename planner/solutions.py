@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from planner.errors import SolverError
 from planner.graphs import IntArray
+from planner.scenarios import Objective
 
 if TYPE_CHECKING:
     from planner.problems import Problem
@@ -23,6 +24,8 @@ class Status(Enum):
     """It proved that no placement is better: the lower bound equals the value."""
     FEASIBLE = "feasible"
     """It has a placement that keeps the rules, without a proof (policies)."""
+    BOUNDED = "bounded"
+    """It has a placement and a lower bound, with a gap no larger than was asked for."""
     REPAIRED = "repaired"
     """Its own answer broke the rules; the placement is the nearest one that keeps them."""
     INFEASIBLE = "infeasible"
@@ -33,9 +36,18 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a solver has to stop."""
+    """When a solver may stop, and what it runs.
+
+    Attributes:
+        seconds: The time after which it has to.
+        gap: The relative gap between value and lower bound with which it may stop; None leaves
+            that to the solver, 0 asks for the optimum.
+        engine: The program that solves integer programs, for solvers with a choice.
+    """
 
     seconds: float | None = None
+    gap: float | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +59,18 @@ class Capabilities:
         max_hosts: The longest route it handles; None for any.
         max_free_operators: Above this many operators that no rule binds it refuses.
         summary: One line for people.
+        honours_memory: Whether it keeps memory limits. A policy need not: its answer is checked.
+        objectives: What it can minimise.
+        tolerance: What its proofs in floating point may leave open, relative; 0 in whole numbers.
     """
 
     is_exact: bool
     summary: str
     max_hosts: int | None = None
     max_free_operators: int | None = None
+    honours_memory: bool = False
+    objectives: tuple[Objective, ...] = (Objective.DELAY,)
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +81,24 @@ class Certificate:
         value: Total of the placement.
         lower_bound: Ticks that no feasible placement can go below; 0 if nothing was proved.
         quantum_s: Seconds of one tick.
+        tolerance: What a proof in floating point leaves open, relative to the value; 0 in whole
+            numbers.
     """
 
     value: int
     lower_bound: int
     quantum_s: float
+    tolerance: float = 0.0
 
     @property
     def holds(self) -> bool:
         """Whether no placement is below the value."""
-        return self.lower_bound == self.value
+        return self.value - self.lower_bound <= self.tolerance * self.value
+
+    @property
+    def gap(self) -> float:
+        """What the value may be above the optimum, relative to the value."""
+        return (self.value - self.lower_bound) / self.value if self.value else 0.0
 
 
 class DeferredCertificate:
@@ -88,6 +114,8 @@ class DeferredCertificate:
     """
 
     holds = True
+    gap = 0.0
+    tolerance = 0.0
 
     def __init__(self, problem: Problem, placement: IntArray) -> None:
         self._open: tuple[Problem, IntArray] | None = (problem, placement)
@@ -183,6 +211,11 @@ class Solution:
         """Whether the certificate holds: no placement is below the value."""
         return self.status is Status.OPTIMAL and self.certificate.holds
 
+    @property
+    def has_bound(self) -> bool:
+        """Whether it is the optimum, or as close to it as was asked for."""
+        return self.is_proved or self.status is Status.BOUNDED
+
 
 def bounded_solution(
     problem: Problem,
@@ -193,6 +226,8 @@ def bounded_solution(
     solver_version: str,
     message: str,
     started: float,
+    tolerance: float = 0.0,
+    stopped: Status = Status.LIMIT,
 ) -> Solution:
     """The answer of a solver that has a lower bound: optimal if the placement's value equals it.
 
@@ -204,11 +239,14 @@ def bounded_solution(
         solver_version: Version of the library behind it.
         message: The solver's own words.
         started: `time.perf_counter()` when it started.
+        tolerance: Of the proof, relative.
+        stopped: Why it stopped, if the bound is lower than the value.
 
     Raises:
         SolverError: If the placement is below the bound, which is then none.
     """
-    value = int(problem.total(problem.ticks.terms, placement))
+    goal = problem.goal
+    value = goal.value(placement)
     if value < lower_bound:
         raise SolverError(
             f"`{solver}` says that nothing is below {lower_bound} ticks, but its placement has "
@@ -216,12 +254,13 @@ def bounded_solution(
             code="PLN502",
             exit_code=70,
         )
+    certificate = Certificate(
+        value=value, lower_bound=lower_bound, quantum_s=goal.quantum_s, tolerance=tolerance
+    )
     return Solution(
         placement=placement,
-        certificate=Certificate(
-            value=value, lower_bound=lower_bound, quantum_s=problem.ticks.quantum_s
-        ),
-        status=Status.OPTIMAL if value == lower_bound else Status.LIMIT,
+        certificate=certificate,
+        status=Status.OPTIMAL if certificate.holds else stopped,
         message=message,
         solver=solver,
         solver_version=solver_version,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+
 from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
+from planner.memory_demands import shortage
 from planner.problems import Problem
 from planner.registry import SOLVERS
+from planner.scenarios import Objective
 from planner.segmenting import reason_against
-from planner.solutions import DeferredCertificate, Limits, Solution, Solver
+from planner.solutions import DeferredCertificate, Limits, Solution, Solver, Status
 
 AUTO = "auto"
 NO_LIMITS = Limits()
@@ -19,6 +27,10 @@ def choose(problem: Problem) -> str:
     Raises:
         PlanError: If no placement is feasible.
     """
+    if problem.workload.objective is Objective.THROUGHPUT:
+        return "pyomo"
+    if problem.memory is not None:
+        return "budget"
     return "segments" if reason_against(problem) is None else "maxflow"
 
 
@@ -39,18 +51,35 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
     feasible_extremes(problem.constraints)
     _check_capabilities(chosen, problem)
     limits = limits or NO_LIMITS
+    if solver == AUTO and limits.gap is None:
+        limits = replace(limits, gap=0.0)  # whoever leaves the choice to us wants the optimum
     solution = chosen.solve(problem, limits=limits)
     if isinstance(solution.certificate, DeferredCertificate):
         return solution
+    if not chosen.capabilities.is_exact:
+        return _within_memory(problem, solution)
     # Exact solvers find the same value, so they all go through the same sequence of ticks.
-    while solution.is_proved and problem.ticks.is_coarse_for(solution.value):
+    while solution.has_bound and problem.goal.is_coarse_for(solution.value):
         problem = problem.with_incumbent(solution.placement)
         solution = chosen.solve(problem, limits=limits)
     return solution
 
 
+def _within_memory(problem: Problem, solution: Solution) -> Solution:
+    """A policy's answer, or for which host it is too large: policies know no limits."""
+    if problem.memory is None or solution.status is Status.INFEASIBLE:
+        return solution
+    need, limits = problem.memory.use(solution.placement), problem.memory.limits
+    for host in np.flatnonzero(need > limits).tolist():
+        words = shortage(int(need[host]), int(limits[host]))
+        message = f"`{problem.hosts[host]}` memory: {words}"
+        return replace(solution, status=Status.INFEASIBLE, message=message)
+    return solution
+
+
 def _check_capabilities(solver: Solver, problem: Problem) -> None:
     able = solver.capabilities
+    _check_kind(solver, problem)
     if able.max_hosts is not None and problem.n_hosts > able.max_hosts:
         raise PlanError(
             f"solver `{solver.name}` handles {able.max_hosts} hosts, the route has "
@@ -71,3 +100,33 @@ def _check_capabilities(solver: Solver, problem: Problem) -> None:
             where="solver",
             hint="use `maxflow`, which is exact at any size",
         )
+
+
+def _check_kind(solver: Solver, problem: Problem) -> None:
+    """Refuse an objective that a solver does not know, and limits that it would overlook.
+
+    A policy promises no optimum: it is asked all the same, and its answer held against the limits.
+    """
+    able, objective = solver.capabilities, problem.workload.objective
+    if objective not in able.objectives:
+        raise PlanError(
+            f"solver `{solver.name}` minimises {_listed(able.objectives)}, and the objective is "
+            f"{objective.value}",
+            code="PLN405",
+            where="solver",
+            hint="use `pyomo`, or `auto`",
+        )
+    if able.is_exact and problem.memory is not None and not able.honours_memory:
+        limited = [h for h, m in zip(problem.hosts, problem.memory.limits, strict=True) if m < inf]
+        names = ", ".join(f"`{host}`" for host in limited)
+        raise PlanError(
+            f"solver `{solver.name}` knows no memory limits, and {names} "
+            f"{'has one' if len(limited) == 1 else 'have some'}",
+            code="PLN405",
+            where="solver",
+            hint="use `budget` or `pyomo`, or leave out `memory_bytes` and `--device-memory`",
+        )
+
+
+def _listed(objectives: Sequence[Objective]) -> str:
+    return " or ".join(f"{objective.value}" for objective in objectives)

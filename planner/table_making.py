@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,11 +15,13 @@ from planner.costs import CostTable
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs import Graph, IntArray
+from planner.memory_demands import shortage
 from planner.planning import tool_version, warnings_for
 from planner.pricing import priced
+from planner.problems import Problem
 from planner.registry import OWN_DISTRIBUTION
-from planner.scenarios import Scenario
+from planner.scenarios import Objective, Scenario
 from planner.solving import AUTO
 from planner.table_envelopes import Cut, Envelope, Vertex
 from planner.table_files import (
@@ -61,16 +64,19 @@ def table(
         solver: A registered exact solver, or `auto`.
 
     Raises:
-        PlannerError: If a range is none, costs are missing, the solver is not exact, or no
-            placement is feasible (exit status 3, with the chain of reasons).
+        PlannerError: If a range is none, costs are missing, the solver is not exact, no placement
+            is feasible (exit status 3, with the chain of reasons), the objective is not the delay,
+            or a plan of the table breaks a memory limit.
     """
     given = {"uplink_bps": uplink_bps, "downlink_bps": downlink_bps, "device_speed": device_speed}
     parameters = _parameters({name: ends for name, ends in given.items() if ends is not None})
     _check_solver(solver)
     scenario, priced_table = priced(graph, costs)
     problem = formulate(graph, priced_table, scenario)
-    search = Search(problem=problem, parameters=parameters, solver=solver)
+    _check_objective(problem)
+    search = Search(problem=replace(problem, memory=None), parameters=parameters, solver=solver)
     envelope = search.run()
+    _check_memory(problem, [search.placements[cut] for cut in envelope.cells()])
     return Table(file=_file(graph, costs, scenario, priced_table, search, envelope))
 
 
@@ -78,6 +84,34 @@ def _check_solver(solver: object) -> None:
     if not isinstance(solver, str):
         text = f"the solver is {shown(solver)}, expected a name"
         raise PluginError(text, code="PLN301", where="solver", hint="for example `auto`")
+
+
+def _check_objective(problem: Problem) -> None:
+    if problem.workload.objective is not Objective.DELAY:
+        raise PlanError(
+            "a table holds plans of least delay, and the objective is throughput",
+            code="PLN405",
+            where="table",
+            hint="plan each state by itself: `planner plan`",
+        )
+
+
+def _check_memory(problem: Problem, placements: Sequence[IntArray]) -> None:
+    """Plans that are best without limits, and keep them, are best with them."""
+    memory = problem.memory
+    if memory is None:
+        return
+    for placement in placements:
+        need = memory.use(placement)
+        for host in np.flatnonzero(need > memory.limits).tolist():
+            words = shortage(int(need[host]), int(memory.limits[host]))
+            raise PlanError(
+                "tables over memory limits that bind are not made: for one of the plans, "
+                f"`{problem.hosts[host]}` memory {words}",
+                code="PLN405",
+                where="table",
+                hint="plan each state by itself: `planner plan`",
+            )
 
 
 def _parameters(ranges: Mapping[str, object]) -> tuple[ParameterEntry, ...]:

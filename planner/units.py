@@ -124,6 +124,21 @@ def format_bytes(size: float) -> str:
     raise AssertionError("the loop always returns")
 
 
+def format_memory(size: float, digits: int = 1) -> str:
+    """Bytes with a binary prefix, as memory is sold.
+
+    >>> format_memory(4 * 2**30), format_memory(12)
+    ('4.0 GiB', '12 B')
+    """
+    if size < 1024:
+        return f"{size:.0f} B"
+    for prefix in ("Ki", "Mi", "Gi", "Ti"):
+        size /= 1024
+        if size < 1023.95 or prefix == "Ti":
+            return f"{size:,.{digits}f} {prefix}B"
+    raise AssertionError("the loop always returns")
+
+
 def format_rate(bits_per_second: float) -> str:
     """Bits per second with a decimal prefix.
 

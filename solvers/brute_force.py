@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import numpy.typing as npt
 
 from planner.enumeration import enumerate_placements
-from planner.errors import SolverError
+from planner.graphs import BoolArray, IntArray
+from planner.memory_demands import MemoryDemand, nothing_fits
 from planner.problems import Problem
+from planner.scenarios import Objective
 from planner.solutions import Capabilities, Limits, Solution, bounded_solution
 
 MAX_FREE_OPERATORS = 22
@@ -22,6 +25,8 @@ class BruteForce:
     requires: tuple[str, ...] = ()
     capabilities = Capabilities(
         is_exact=True,
+        honours_memory=True,
+        objectives=tuple(Objective),
         summary=f"every feasible placement; refuses above {MAX_FREE_OPERATORS} free operators",
         max_free_operators=MAX_FREE_OPERATORS,
     )
@@ -30,33 +35,50 @@ class BruteForce:
         """Place every operator; of several best placements the componentwise latest.
 
         Raises:
-            PlanError: If no placement is feasible.
+            PlanError: If no placement is feasible, or none keeps the memory limits.
             SolverError: If there are more placements than it will look at.
         """
         start = time.perf_counter()
-        ticks = problem.ticks
         placements = enumerate_placements(problem)
-        best, latest = None, None
+        if problem.memory is not None:
+            placements = placements[_fitting(problem.memory, placements)]
+        if not len(placements):
+            raise nothing_fits()
+        best, chosen = None, np.zeros(0, np.int64)
         for chunk in np.array_split(placements, -(-len(placements) // _CHUNK)):
             hosts = chunk.astype(np.int64)
-            totals = problem.totals(ticks.terms, hosts)
+            totals = problem.goal.values(hosts)
             low = int(totals.min())
-            if best is None or low < best:
-                best, latest = low, np.zeros(problem.n_operators, np.int64)
-            if low == best and latest is not None:
-                # Best placements form a lattice: their componentwise maximum is one of them.
-                latest = np.maximum(latest, hosts[totals == low].max(axis=0))
-        if best is None or latest is None:
-            raise SolverError("there is no placement to look at", code="PLN502", exit_code=70)
+            if best is None or low <= best:
+                ties = hosts[totals == low]
+                if low == best:
+                    ties = np.vstack([chosen[None, :], ties])
+                best, chosen = low, _latest(problem, ties)
+        assert best is not None
         return bounded_solution(
             problem,
-            latest,
+            chosen,
             best,
             solver=self.name,
             solver_version=f"numpy {np.__version__}",
             message=f"looked at {len(placements)} feasible placements",
             started=start,
         )
+
+
+def _fitting(memory: MemoryDemand, placements: npt.NDArray[np.int8]) -> BoolArray:
+    chunks = np.array_split(placements, -(-len(placements) // _CHUNK))
+    return np.concatenate([memory.fits(chunk) for chunk in chunks])
+
+
+def _latest(problem: Problem, ties: IntArray) -> IntArray:
+    """The componentwise latest of some best placements, or the nearest that is one of them.
+
+    Without limits the minima of a delay form a lattice, so their componentwise maximum is one.
+    """
+    if problem.memory is None and len(problem.goal.parts) == 1:
+        return np.asarray(ties.max(axis=0))
+    return np.asarray(ties[ties.sum(axis=1).argmax()])
 
 
 SOLVER = BruteForce()

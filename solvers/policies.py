@@ -13,9 +13,10 @@ from planner.blocks import structure_of
 from planner.feasibility import closed_before, feasible_extremes
 from planner.graphs import IntArray
 from planner.networks import network_of, network_without_reverse_arcs
-from planner.prefixes import best_prefix
+from planner.prefixes import best_prefix, steadiest_prefix
 from planner.problems import Problem
 from planner.quotients import Quotient, quotient
+from planner.scenarios import Objective
 from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
 
 Answer = tuple[IntArray, Status, str]
@@ -36,18 +37,20 @@ class Policy:
     ) -> None:
         self.name = name
         self.requires = requires
-        self.capabilities = Capabilities(is_exact=False, summary=summary, max_hosts=max_hosts)
+        self.capabilities = Capabilities(
+            is_exact=False, summary=summary, max_hosts=max_hosts, objectives=tuple(Objective)
+        )
         self._place = place
 
     def solve(self, problem: Problem, *, limits: Limits) -> Solution:
         """Place every operator; the status says whether the rules are kept."""
         start = time.perf_counter()
         placement, status, message = self._place(problem)
-        ticks = problem.ticks
-        value = 0 if status is Status.INFEASIBLE else int(problem.total(ticks.terms, placement))
+        goal = problem.goal
+        value = 0 if status is Status.INFEASIBLE else goal.value(placement)
         return Solution(
             placement=placement,
-            certificate=Certificate(value=value, lower_bound=0, quantum_s=ticks.quantum_s),
+            certificate=Certificate(value=value, lower_bound=0, quantum_s=goal.quantum_s),
             status=status,
             message=message,
             solver=self.name,
@@ -83,7 +86,11 @@ def _server_only(problem: Problem) -> Answer:
 
 
 def _prefix(problem: Problem, allowed: npt.NDArray[np.bool_] | None, what: str) -> Answer:
-    placement = best_prefix(problem, problem.ticks.terms, allowed)
+    stages = problem.goal.parts
+    if len(stages) > 1 and problem.n_hosts == 2:
+        placement = steadiest_prefix(problem, stages, allowed)
+    else:  # with more hosts and stages their positions depend on one another: the least delay
+        placement = best_prefix(problem, problem.ticks.terms, allowed)
     if placement is None:
         shown = np.full(problem.n_operators, problem.n_hosts - 1, np.int64)
         return shown, Status.INFEASIBLE, f"no {what} keeps the rules"

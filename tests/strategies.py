@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from planner.assembly import assemble
@@ -17,7 +18,10 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.graphs import Graph
+from planner.pipelines import memory_of
+from planner.pricing import priced
 
+OBJECTIVES = ("delay", "throughput")
 SIZES = st.integers(0, 5_000_000)
 DTYPES = st.sampled_from(["float32", "float32", "float16", "int64", None])
 SECONDS = st.one_of(
@@ -167,3 +171,33 @@ def problems(draw: st.DrawFn, max_operators: int = 8, *, rules: bool = True) -> 
     limit = max_operators if n_hosts == 2 else max(1, max_operators - 2)
     graph = draw(graphs(limit))
     return graph, draw(costs_for(graph, n_hosts, rules=rules))
+
+
+@st.composite
+def limited_problems(
+    draw: st.DrawFn, max_operators: int = 8, *, objective: str | None = None
+) -> tuple[Graph, Costs]:
+    """The same with memory limits that are near to what some placement needs, or at it."""
+    graph, costs = draw(problems(max_operators))
+    states, what = draw(st.integers(0, 2)), objective or draw(st.sampled_from(list(OBJECTIVES)))
+    workload = costs.workload.model_copy(update={"optimizer_states": states, "objective": what})
+    costs = costs.model_copy(update={"workload": workload})
+    scenario, table = priced(graph, costs)
+    n, last = len(graph.operators), len(costs.hosts) - 1
+    cut = draw(st.integers(0, n))
+    hosts = np.where(np.arange(n) < cut, draw(st.integers(0, last)), last)
+    hosts[: draw(st.integers(0, cut))] = 0
+    limits: list[int | None] = [
+        draw(st.sampled_from([None, used.total_bytes, used.total_bytes, used.total_bytes - 1]))
+        for used in memory_of(graph, table, scenario, hosts)
+    ]
+    if all(limit is None for limit in limits):
+        limits[0] = memory_of(graph, table, scenario, hosts)[0].total_bytes
+    return graph, costs.model_copy(
+        update={
+            "hosts": tuple(
+                host.model_copy(update={"memory_bytes": None if limit is None else max(1, limit)})
+                for host, limit in zip(costs.hosts, limits, strict=True)
+            )
+        }
+    )
