@@ -1,0 +1,100 @@
+"""What a MILP says about a problem, and the checks that it is true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.costs import FloatArray
+from planner.errors import SolverError
+from planner.graphs import IntArray
+from planner.milp_engines import EngineFailure
+
+if TYPE_CHECKING:
+    from planner.problems import Problem
+
+INTEGRALITY = 1e-6
+"""How far from a whole number a solver's integer may be."""
+
+
+class MilpStatus(Enum):
+    """Why the search ended."""
+
+    OPTIMAL = "optimal"
+    """Within the gap that was asked for."""
+    STOPPED = "stopped"
+    """On a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MilpAnswer:
+    """What a MILP solver found for a problem.
+
+    Attributes:
+        placement: Host of each operator; None if it found none.
+        lower_bound: Ticks that no feasible placement is below, rounded down for all tolerances.
+        status: Why the search ended.
+        message: The solver's own words.
+        version: Names and versions of the libraries and programs behind it.
+    """
+
+    placement: IntArray | None
+    lower_bound: int
+    status: MilpStatus
+    message: str
+    version: str
+
+
+def whole(values: FloatArray, solver: str, tolerance: float = INTEGRALITY) -> IntArray:
+    """The whole numbers that a solver means.
+
+    Raises:
+        SolverError: If one is further from a whole number than `tolerance`, or none at all.
+    """
+    rounded = np.rint(values)
+    if not (np.abs(values - rounded) <= tolerance).all():
+        raise SolverError(f"`{solver}` gave a placement that is not integral", code="PLN502")
+    result: IntArray = rounded.astype(np.int64)
+    return result
+
+
+def require_feasible(problem: Problem, placement: IntArray, solver: str) -> None:
+    """Check a placement against the rules.
+
+    Raises:
+        SolverError: If it breaks one.
+    """
+    rules = problem.constraints
+    is_kept = (
+        bool((rules.low <= placement).all())
+        and bool((placement <= rules.high).all())
+        and bool((placement[rules.before] <= placement[rules.after]).all())
+    )
+    if not is_kept:
+        raise SolverError(
+            f"`{solver}` gave a placement that breaks the rules", code="PLN502", exit_code=70
+        )
+
+
+def no_placement(solver: str, answer: MilpAnswer, quantum_s: float) -> SolverError:
+    """The error of a search that ended without a placement: status and best bound."""
+    return SolverError(
+        f"`{solver}` found no placement before it stopped ({answer.message})"
+        f"{_bound_words(answer.lower_bound, quantum_s)}",
+        code="PLN501",
+        hint="allow more time, or use `maxflow` or `budget`",
+    )
+
+
+def with_bound(failure: EngineFailure, lower_bound: int, quantum_s: float) -> SolverError:
+    """The error of an engine that failed, with the best bound that is known."""
+    message = f"{failure.message}{_bound_words(lower_bound, quantum_s)}"
+    return SolverError(message, code=failure.code, hint=failure.hint)
+
+
+def _bound_words(lower_bound: int, quantum_s: float) -> str:
+    bound_s = lower_bound * quantum_s * (1 - 5e-6)  # what six digits may round up
+    return f"; best bound: no placement takes less than {bound_s:.6g} s"

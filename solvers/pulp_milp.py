@@ -1,0 +1,50 @@
+"""The problem as a MILP, by PuLP and the CBC that it carries: no flow theory in it."""
+
+from __future__ import annotations
+
+import time
+
+from planner.milp_answers import MilpStatus, no_placement
+from planner.problems import Problem
+from planner.pulp_models import TOLERANCE, solve_model
+from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
+
+
+class PulpMilp:
+    """The terms of the problem as a MILP; a cross-check of the network and of the flows."""
+
+    name = "pulp"
+    requires = ("pulp",)
+    capabilities = Capabilities(
+        is_exact=True,
+        tolerance=TOLERANCE,
+        summary="the delay as a MILP (PuLP with CBC); no flow theory, any hosts, any rule",
+    )
+
+    def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+        """Place every operator; `limits.engine` may be `cbc` (default) or `highs`.
+
+        Raises:
+            PlanError: If no placement is feasible.
+            PluginError: If the engine is not installed (exit status 4).
+            SolverError: If the engine fails, or is stopped before it has a placement.
+        """
+        started = time.perf_counter()
+        answer = solve_model(problem, limits=limits)
+        if answer.placement is None:
+            raise no_placement(self.name, answer, problem.goal.quantum_s)
+        is_done = answer.status is MilpStatus.OPTIMAL
+        return bounded_solution(
+            problem,
+            answer.placement,
+            answer.lower_bound,
+            solver=self.name,
+            solver_version=answer.version,
+            message=answer.message,
+            started=started,
+            tolerance=TOLERANCE,
+            stopped=Status.BOUNDED if is_done else Status.LIMIT,
+        )
+
+
+SOLVER = PulpMilp()
