@@ -1,0 +1,149 @@
+"""Memory limits at any size: prices on the minimum cut give a bound and plans that fit.
+
+The gap between the two is closed only if that is asked for: by branch and bound where few nodes do
+it, else by an integer program. docs/theory.md, §15.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from planner.branching import search
+from planner.graphs import IntArray
+from planner.lagrangian import relax
+from planner.memory_demands import nothing_fits
+from planner.memory_fixings import tightened
+from planner.milp_answers import no_placement
+from planner.minimum_cuts import VERSION, whole_network_solution
+from planner.problems import Problem
+from planner.quantisation import feasible_placements
+from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
+
+TOLERANCE = 1e-9
+"""Prices are rounded down, and integer programs are solved in floating point: relative."""
+
+MAX_NODES = 400
+"""Branch and bound goes no further: where this is not enough, an integer program does better."""
+
+
+class Budget:
+    """Lower bound and plan in milliseconds, the optimum only if that is asked for."""
+
+    name = "budget"
+    requires = ("ortools",)
+    capabilities = Capabilities(
+        is_exact=True,
+        honours_memory=True,
+        tolerance=TOLERANCE,
+        summary="memory limits as prices on the minimum cut; gap reported, `--gap 0` closes it",
+    )
+
+    def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+        """Place every operator within the memory limits.
+
+        Without `limits.gap` the gap is what the relaxation leaves. With it, the search goes on
+        until the gap is no larger.
+
+        Raises:
+            PlanError: If no placement keeps the rules and fits.
+            SolverError: If the time was over before any placement was found that does.
+        """
+        started = time.perf_counter()
+        if problem.memory is None:
+            remark = "; no host is limited"
+            return whole_network_solution(problem, solver=self.name, started=started, remark=remark)
+        rules = problem.shared("tightened", lambda: tightened(problem, problem.constraints))
+        tight = problem.under(rules, problem.shared("tightened_structure", dict))
+        found = _Search(tight, limits, started).run()
+        if found.placement is None:
+            raise nothing_fits()
+        return bounded_solution(
+            problem,
+            found.placement,
+            found.lower_bound,
+            solver=self.name,
+            solver_version=found.version,
+            message="; ".join(found.words),
+            started=started,
+            tolerance=TOLERANCE,
+            stopped=Status.BOUNDED if found.is_close else Status.LIMIT,
+        )
+
+
+@dataclass
+class _Search:
+    """One search: relaxation, then branch and bound, then an integer program."""
+
+    problem: Problem
+    limits: Limits
+    started: float
+
+    def __post_init__(self) -> None:
+        self.placement: IntArray | None = None
+        self.lower_bound = 0
+        self.version = f"ortools {VERSION}"
+        self.words: list[str] = []
+
+    @property
+    def gap(self) -> float:
+        """What is left open, relative to the best placement; infinite if there is none."""
+        if self.placement is None:
+            return float("inf")
+        value = self.problem.goal.value(self.placement)
+        return (value - self.lower_bound) / value if value else 0.0
+
+    @property
+    def wanted(self) -> float:
+        """The gap that was asked for; 1 if none was, because any plan will do then."""
+        return 1.0 if self.limits.gap is None else self.limits.gap
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the gap is no larger than was asked for."""
+        return self.gap <= max(TOLERANCE, self.wanted)
+
+    def run(self) -> _Search:
+        """Search until the gap is small enough, nothing fits, or the time is over."""
+        root = relax(self.problem, feasible_placements(self.problem))
+        self.placement, self.lower_bound = root.placement, root.lower_bound
+        cuts = "1 minimum cut" if root.n_cuts == 1 else f"{root.n_cuts} minimum cuts"
+        self.words.append(f"Lagrangian relaxation, {cuts}")
+        if self.gap > TOLERANCE:
+            self.words[-1] += f", gap {self.gap:.2%}" if self.placement is not None else ", no plan"
+        if self.is_close:
+            return self
+        seconds = self.limits.seconds
+        found = search(
+            self.problem,
+            root,
+            gap=max(1e-12, self.wanted),
+            max_nodes=MAX_NODES,
+            deadline=None if seconds is None else self.started + seconds,
+        )
+        self.placement = found.placement
+        self.lower_bound = max(self.lower_bound, found.lower_bound)
+        self.words.append(f"branch and bound, {found.n_nodes} nodes")
+        if not (self.is_close or found.is_complete):
+            self._close_by_milp()
+        return self
+
+    def _close_by_milp(self) -> None:
+        from planner.pyomo_engines import solve_model
+
+        limits = replace(self.limits, gap=min(self.wanted, 0.99))
+        if limits.seconds is not None:
+            left = self.started + limits.seconds - time.perf_counter()
+            limits = replace(limits, seconds=max(0.01, left))
+        answer = solve_model(
+            self.problem, limits=limits, incumbent=self.placement, lower_bound=self.lower_bound
+        )
+        self.placement = answer.placement
+        self.lower_bound = max(self.lower_bound, answer.lower_bound)
+        self.version += f", {answer.version}"
+        self.words.append(answer.message)
+        if answer.placement is None:
+            raise no_placement(Budget.name, answer, self.problem.goal.quantum_s)
+
+
+SOLVER = Budget()
