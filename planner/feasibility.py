@@ -107,9 +107,8 @@ def _find_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:
         return latest, earliest
     for host in reversed(range(constraints.n_hosts - 1)):
         found = closed_before(constraints, np.flatnonzero(constraints.high <= host))
-        clashes = found.members[constraints.low[found.members] > host]
-        if len(clashes):
-            raise _infeasible(constraints, found, int(clashes[0]))
+        if (constraints.low[found.members] > host).any():
+            raise _infeasible(constraints)
         latest[found.members] = host
     for host in range(1, constraints.n_hosts):
         starts = np.flatnonzero(constraints.low >= host)
@@ -146,27 +145,68 @@ def _search(starts: IntArray, tails: IntArray, heads: IntArray, n: int) -> Closu
     return Closure(members=np.array(sorted(arc_to), np.int64), arc_to=arc_to)
 
 
-def _infeasible(constraints: Constraints, found: Closure, clash: int) -> PlanError:
-    clauses = list(_clauses(constraints, found, clash))
-    shown = clauses if len(clauses) <= 12 else [*clauses[:6], "…", *clauses[-5:]]
-    chain = "\n  and because ".join(shown)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A minimal set of rules that no placement keeps: two bounds and a path of arcs between them.
+
+    Attributes:
+        late: The operator that is bound to be after a host.
+        early: The operator that is bound to be at or before it; may be the same one.
+        arcs: Positions of the arcs that say why `late` is not placed after `early`, in the order
+            from `early` to `late`.
+    """
+
+    late: int
+    early: int
+    arcs: tuple[int, ...]
+
+
+def conflict_of(constraints: Constraints) -> Conflict | None:
+    """A shortest chain of rules that contradict each other; None if some placement is feasible.
+
+    Without any one of its rules the others can be kept: the path is simple, and nothing else in the
+    set bounds what is on it.
+    """
+    chains = []
+    for host in range(constraints.n_hosts - 1):
+        found = closed_before(constraints, np.flatnonzero(constraints.high <= host))
+        # A breadth-first search finds what is near first.
+        clash = next((v for v in found.arc_to if constraints.low[v] > host), None)
+        if clash is not None:
+            chains.append(_chain(constraints, found, clash))
+    return min(chains, key=lambda chain: len(chain.arcs), default=None)
+
+
+def _chain(constraints: Constraints, found: Closure, clash: int) -> Conflict:
+    path, vertex = [], clash
+    while (arc := found.arc_to[vertex]) >= 0:
+        path.append(arc)
+        vertex = int(constraints.after[arc])
+    return Conflict(late=clash, early=vertex, arcs=tuple(reversed(path)))
+
+
+def _infeasible(constraints: Constraints) -> PlanError:
+    conflict = conflict_of(constraints)
+    assert conflict is not None
+    late = constraints.describe_bound(conflict.late, True)
+    early = constraints.describe_bound(conflict.early, False)
+    if len(conflict.arcs) == 1 and constraints.is_data[conflict.arcs[0]]:
+        # Both say of which operator they are: "`relu1` is pinned to `device`".
+        chain, end = f"{late}, but its consumer {early}", ""
+    else:
+        clauses = [early, *_clauses(constraints, conflict), late]
+        shown = clauses if len(clauses) <= 12 else [*clauses[:6], "…", *clauses[-5:]]
+        chain, end = "\n  and because ".join(shown), "\n  no host is left for it"
     return PlanError(
-        f"no placement satisfies the rules\n  because {chain}\n  no host is left for it",
+        f"no placement satisfies the rules\n  because {chain}{end}",
         code="PLN401",
         exit_code=3,
         hint="drop one of the rules in the chain",
     )
 
 
-def _clauses(constraints: Constraints, found: Closure, clash: int) -> Iterator[str]:
-    """From the operator that is bound early, along the arcs, to the one that is bound late."""
-    path = []
-    vertex = clash
-    while (arc := found.arc_to[vertex]) >= 0:
-        path.append(arc)
-        vertex = int(constraints.after[arc])
-    yield constraints.describe_bound(vertex, False)
-    for arc in reversed(path):
+def _clauses(constraints: Constraints, conflict: Conflict) -> Iterator[str]:
+    """Along the arcs, from the operator that is bound early to the one that is bound late."""
+    for arc in conflict.arcs:
         before, after = int(constraints.before[arc]), int(constraints.after[arc])
         yield constraints.describe(before, after, int(constraints.reason[arc]))
-    yield constraints.describe_bound(clash, True)

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.errors import PlanError, PlannerError, SolverError
-from planner.evaluation import Crossing, Delay, crossings, delay_of, violations
+from planner.evaluation import violations
 from planner.formulation import formulate
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
-from planner.plans import (
-    BaselineEntry,
-    CertificateEntry,
-    CrossingEntry,
-    Plan,
-    PlanHead,
-    delay_entry,
-)
+from planner.graphs import Graph
+from planner.memory_demands import shortage
+from planner.outcomes import Outcome, objective_s, outcome_of
+from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead
 from planner.pricing import priced
 from planner.problems import Problem
 from planner.quantisation import rounding_s
 from planner.registry import OWN_DISTRIBUTION
-from planner.scenarios import Scenario
-from planner.solutions import Solution, Status
+from planner.scenarios import Objective, Scenario
+from planner.solutions import Limits, Solution, Status
 from planner.solving import AUTO, solve
+
+PATIENCE_S = 5.0
+"""Seconds for each question of an explanation why nothing fits."""
 
 BASELINES = ("device-only", "server-only", "best-prefix", "best-layer", "dads")
 
 
 def plan(
-    graph: Graph, costs: Costs, solver: str = AUTO, *, baselines: Sequence[str] = BASELINES
+    graph: Graph,
+    costs: Costs,
+    solver: str = AUTO,
+    *,
+    baselines: Sequence[str] = BASELINES,
+    limits: Limits | None = None,
 ) -> Plan:
-    """Where to cut `graph` so that a round takes least.
+    """Where to cut `graph` so that a round takes least, or the slowest stage of a pipeline does.
 
     Args:
         graph: From `planner.load`.
         costs: From `planner.read_costs`.
         solver: A registered solver or policy, or `auto` for the best exact one.
         baselines: Policies to compare with; none for speed.
+        limits: When the solver may stop, and the program that it runs.
 
     Raises:
         PlannerError: If costs are missing, rules name what is not there, the solver cannot honour
@@ -47,7 +53,8 @@ def plan(
     """
     scenario, table = priced(graph, costs)
     problem = formulate(graph, table, scenario)
-    solution = solve(problem, solver)
+    with explained(graph, table, scenario):
+        solution = solve(problem, solver, limits=limits)
     if solution.status is Status.INFEASIBLE:
         raise PlanError(
             f"`{solver}` has no feasible answer: {solution.message}",
@@ -56,7 +63,8 @@ def plan(
             hint="use `--solver auto`",
             exit_code=3,
         )
-    delay = _checked_delay(graph, table, scenario, problem, solution)
+    outcome = outcome_of(graph, table, scenario, solution.placement)
+    _check(graph, scenario, problem, solution, outcome)
     hosts = scenario.route.hosts
     return Plan(
         head=PlanHead(
@@ -68,20 +76,21 @@ def plan(
             costs_digest=costs.digest,
             batch=graph.batch,
             mode=scenario.workload.mode.value,
-            iterations_per_round=delay.iterations,
+            objective=scenario.workload.objective.value,
+            iterations_per_round=scenario.workload.iterations,
             hosts=hosts,
             solver=solution.solver,
             solver_version=solution.solver_version,
-            total_s=delay.total_s,
-            iteration_s=delay.iteration_s,
-            delay=delay_entry(delay, hosts),
+            total_s=outcome.total_s,
+            iteration_s=outcome.iteration_s,
+            delay=outcome.delay,
             certificate=_certificate(solution),
-            crossing=tuple(
-                _crossing_entry(graph, scenario, solution.placement, crossing)
-                for crossing in crossings(graph, table, scenario, solution.placement)
-            ),
+            crossing=outcome.crossing,
+            memory=outcome.memory,
+            pipeline=outcome.pipeline,
             baselines=tuple(
-                baseline(graph, table, scenario, problem, name, delay.total_s) for name in baselines
+                baseline(graph, table, scenario, problem, name, outcome.objective_s)
+                for name in baselines
             ),
             notes=(*graph.notes, *table.notes),
             warnings=tuple(warnings_for(graph, costs)),
@@ -91,6 +100,31 @@ def plan(
             for operator, host in zip(graph.operators, solution.placement.tolist(), strict=True)
         },
     )
+
+
+@contextmanager
+def explained(graph: Graph, table: CostTable, scenario: Scenario) -> Iterator[None]:
+    """Say which limits and rules conflict where a solver only finds that nothing fits."""
+    try:
+        yield
+    except PlanError as error:
+        if error.code != "PLN406":
+            raise
+        from planner.conflicts import explain_memory
+
+        raise explain_memory(graph, table, scenario, _has_a_plan) from None
+
+
+def _has_a_plan(problem: Problem) -> bool | None:
+    """Whether any placement keeps rules and limits; None if that takes too long to find out."""
+    workload = replace(problem.workload, objective=Objective.DELAY)
+    try:
+        solve(replace(problem, workload=workload), "budget", limits=Limits(seconds=PATIENCE_S))
+    except PlanError:
+        return False
+    except SolverError:
+        return None
+    return True
 
 
 def tool_version() -> str:
@@ -114,42 +148,38 @@ def warnings_for(graph: Graph, costs: Costs) -> list[str]:
             "the plan is for training, but the model has no trainable parameter: no gradient is "
             "sent and nothing is exchanged"
         )
-    limited = [f"`{host.name}`" for host in costs.hosts if host.memory_bytes is not None]
-    if limited:
-        found.append(
-            f"`memory_bytes` of {', '.join(limited)} is not looked at: a minimum cut cannot limit "
-            "memory, and the plan may need more"
-        )
     return found
 
 
-def _checked_delay(
-    graph: Graph, table: CostTable, scenario: Scenario, problem: Problem, solution: Solution
-) -> Delay:
-    """The delay by the independent evaluator, which must agree with the solver's ticks.
+def _check(
+    graph: Graph, scenario: Scenario, problem: Problem, solution: Solution, outcome: Outcome
+) -> None:
+    """Hold a solver's answer against the independent evaluator, whose seconds its ticks must be.
 
     Costs above the bound are clipped to it, so what is worse than the bound, which only a policy's
     placement can be, may take longer than its ticks say, but not less.
     """
-    broken = list(violations(graph, scenario, solution.placement))
-    delay = delay_of(graph, table, scenario, solution.placement)
+    broken = [str(error) for error in violations(graph, scenario, solution.placement)]
+    for entry in outcome.memory:
+        if entry.limit_bytes is not None and entry.total_bytes > entry.limit_bytes:
+            words = shortage(entry.total_bytes, entry.limit_bytes)
+            broken.append(f"`{entry.host}` memory: {words}")
+    found = outcome.objective_s
     ticks_s = solution.value * solution.quantum_s
     rounding = rounding_s(problem, solution.quantum_s)
-    tolerance = rounding + 1e-9 * delay.total_s
-    is_coarse = solution.is_proved and rounding > 1e-3 * delay.total_s
-    is_clipped = not solution.is_proved and solution.value > problem.ticks.bound
-    surplus = delay.total_s - ticks_s
+    tolerance = rounding + 1e-9 * found
+    is_coarse = solution.is_proved and rounding > 1e-3 * found
+    is_clipped = not solution.is_proved and solution.value > problem.goal.bound
+    surplus = found - ticks_s
     is_off = surplus < -tolerance or (surplus > tolerance and not is_clipped)
-    if broken or is_off or (is_coarse and delay.total_s > 0):
-        figures = f"{delay.total_s} s, its ticks of {solution.quantum_s} s say {ticks_s} s"
-        reason = str(broken[0]) if broken else figures
+    if broken or is_off or (is_coarse and found > 0):
+        figures = f"{found} s, its ticks of {solution.quantum_s} s say {ticks_s} s"
         raise SolverError(
-            f"the answer of `{solution.solver}` does not hold: {reason}",
+            f"the answer of `{solution.solver}` does not hold: {broken[0] if broken else figures}",
             code="PLN502",
             exit_code=70,
             hint="this is a defect of the solver; report it with the model and the costs file",
         )
-    return delay
 
 
 def _certificate(solution: Solution) -> CertificateEntry:
@@ -158,34 +188,9 @@ def _certificate(solution: Solution) -> CertificateEntry:
         lower_bound=solution.lower_bound,
         value=solution.value,
         quantum_s=solution.quantum_s,
+        tolerance=solution.certificate.tolerance,
         status=solution.status.value,
         message=solution.message,
-    )
-
-
-def _crossing_entry(
-    graph: Graph, scenario: Scenario, hosts: IntArray, crossing: Crossing
-) -> CrossingEntry:
-    link = scenario.route.links[crossing.link]
-    if crossing.tensor is None:
-        name, producer = "labels", None
-        readers = graph.output_operators.tolist()
-    else:
-        tensor = graph.tensors[crossing.tensor]
-        name = tensor.name
-        is_input = tensor.producer == GRAPH_INPUT
-        producer = None if is_input else graph.operators[tensor.producer].name
-        readers = list(tensor.consumers)
-    return CrossingEntry(
-        kind="labels" if crossing.tensor is None else "tensor",
-        tensor=name,
-        link=crossing.link,
-        up_bytes=crossing.up_bytes,
-        down_bytes=crossing.down_bytes,
-        up_s=8.0 * crossing.up_bytes / link.uplink_bps,
-        down_s=8.0 * crossing.down_bytes / link.downlink_bps,
-        producer=producer,
-        consumers=tuple(graph.operators[r].name for r in readers if hosts[r] > crossing.link),
     )
 
 
@@ -212,7 +217,7 @@ def baseline(
             ratio=None,
             message=message,
         )
-    total = delay_of(graph, table, scenario, solution.placement).total_s
+    total = objective_s(graph, table, scenario, solution.placement)
     return BaselineEntry(
         policy=policy,
         is_feasible=True,
