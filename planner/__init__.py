@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from planner.solving import solve
     from planner.table_making import table
     from planner.tables import Table, read_table
+    from planner.verification import Verification, verify
 
 __all__ = [
     "Costs",
@@ -39,6 +40,7 @@ __all__ = [
     "Problem",
     "Solution",
     "Table",
+    "Verification",
     "evaluate",
     "load",
     "plan",
@@ -48,6 +50,7 @@ __all__ = [
     "read_table",
     "solve",
     "table",
+    "verify",
 ]
 
 _HOMES = {
@@ -59,6 +62,7 @@ _HOMES = {
     "Problem": "problems",
     "Solution": "solutions",
     "Table": "tables",
+    "Verification": "verification",
     "evaluate": "evaluation",
     "load": "loading",
     "plan": "planning",
@@ -67,6 +71,7 @@ _HOMES = {
     "read_table": "tables",
     "solve": "solving",
     "table": "table_making",
+    "verify": "verification",
 }
 
 

@@ -22,11 +22,36 @@ VERSION: str = ortools.__version__
 def minimum_cut(network: Network, capacities: IntArray) -> tuple[int, BoolArray]:
     """Value of the maximum flow and the minimal source side; shape [vertices].
 
-    OR-tools checks nothing: it truncates floats, takes negative capacities and can crash on
-    vertices out of range. So all of that is checked here.
-
     Raises:
         SolverError: If the input is not what OR-tools can take, or it finds no optimal flow.
+    """
+    solver = _solved(network, capacities)
+    return int(solver.optimal_flow()), _source_side(network, solver)
+
+
+def maximum_flow(network: Network, capacities: IntArray) -> tuple[IntArray, BoolArray]:
+    """The flow on every arc and the minimal source side; shape [arcs] and [vertices].
+
+    Raises:
+        SolverError: As `minimum_cut`.
+    """
+    solver = _solved(network, capacities)
+    # The first arc is the one that `_solved` adds.
+    flows = solver.flows(np.arange(1, len(capacities) + 1, dtype=np.int32))
+    return flows.astype(np.int64), _source_side(network, solver)
+
+
+def _source_side(network: Network, solver: max_flow.SimpleMaxFlow) -> BoolArray:
+    source_side = np.zeros(network.n_vertices, np.bool_)
+    source_side[solver.get_source_side_min_cut()] = True
+    return source_side
+
+
+def _solved(network: Network, capacities: IntArray) -> max_flow.SimpleMaxFlow:
+    """OR-tools with an optimal flow.
+
+    OR-tools checks nothing: it truncates floats, takes negative capacities and can crash on
+    vertices out of range. So all of that is checked here.
     """
     is_valid = (
         capacities.dtype == np.int64
@@ -45,9 +70,7 @@ def minimum_cut(network: Network, capacities: IntArray) -> tuple[int, BoolArray]
     status = solver.solve(SOURCE, SINK)
     if status != solver.OPTIMAL:
         raise SolverError(f"OR-tools stopped with {status.name}", code="PLN501")
-    source_side = np.zeros(network.n_vertices, np.bool_)
-    source_side[solver.get_source_side_min_cut()] = True
-    return int(solver.optimal_flow()), source_side
+    return solver
 
 
 def whole_network_solution(

@@ -10,7 +10,30 @@ import pytest
 if find_spec("planner") is None or find_spec("planner.frontends") is None:
     pytest.exit("run `pip install -e .[dev]` first: the folders are installed under one name", 4)
 
+from tests.verify_mode import MODE  # only once it is sure that there is a planner
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+MODE.install()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    text = "plants_errors: plans that this test makes are wrong on purpose, and not verified"
+    config.addinivalue_line("markers", text)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Verify the plans of every test but those that plant errors."""
+    MODE.is_on = item.get_closest_marker("plants_errors") is None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many plans were verified, and what that took; workers of xdist do not report it."""
+    if MODE.n_plans:
+        text = f"verify mode: {MODE.n_verified} of {MODE.n_plans} plans, {MODE.seconds:.1f} s"
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")

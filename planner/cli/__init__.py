@@ -22,6 +22,7 @@ from planner.errors import InputError, PlannerError, name_hint
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("planner.cli.plan", "The best cut of a model, with its proof."),
     "inspect": ("planner.cli.inspect", "What was imported from a model file."),
+    "verify": ("planner.cli.verify", "Whether a saved plan holds, by a second solver."),
     "compare": ("planner.cli.compare", "Every policy and solver side by side."),
     "table": ("planner.cli.table", "Which plan is best in which state of the link, exactly."),
     "zoo": ("planner.cli.zoo", "Write a known architecture as ONNX."),

@@ -1,0 +1,91 @@
+"""`planner verify`: a saved plan, checked by everything that did not make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planner.cli.options import (
+    ScenarioOptions,
+    SolverOptions,
+    load_both,
+    model_options,
+    scenario_options,
+    solver_options,
+    take,
+)
+
+if TYPE_CHECKING:
+    from planner.verification import Verification
+
+EXIT_NO = 1
+EXIT_INCOMPLETE = 5
+
+
+@click.command("verify")
+@click.argument("plan_path", metavar="PLAN", type=Path)
+@click.option("--graph", "model", required=True, metavar="GRAPH",
+              help="The model that the plan was made from.")  # fmt: skip
+@scenario_options
+@model_options
+@click.option("--solver", default="auto", show_default=True, metavar="NAME",
+              help="Second solver: pulp, pyomo, networkx, brute-force.")  # fmt: skip
+@solver_options
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
+              show_default=True, help="For people or for programs.")  # fmt: skip
+def command(plan_path: Path, model: str, **values: Any) -> int:
+    """Whether the saved plan PLAN holds: evaluate it again, check every rule, hold its certificate
+    against a fresh maximum flow, and ask a second solver.
+
+    \b
+      planner verify plan.json --graph resnet50.onnx --costs jetson.json
+      planner verify plan.json --graph resnet50.onnx --costs jetson.json --solver networkx
+
+    Give the model, the costs and the flags that the plan was made with. Exit status 1 says that
+    something disagrees, 5 that nothing does but the second solver gave no answer.
+    """
+    from planner.cli.console import write_json
+    from planner.cli.overrides import require_flags
+    from planner.cli.places import placed_in
+    from planner.plans import read_plan
+    from planner.verification import verify
+
+    limits = take(SolverOptions, values).limits()
+    scenario = take(ScenarioOptions, values)
+    if scenario.costs_path is None:
+        require_flags(scenario, str(plan_path), ("--graph", model))
+    plan = read_plan(plan_path)
+    graph, costs = load_both(model, values)
+    with _about(plan_path), placed_in(scenario, costs):
+        found = verify(plan, graph, costs, values["solver"], limits=limits)
+    if values["output_format"] == "json":
+        write_json({"plan": str(plan_path), "graph": graph.name, **found.to_dict()})
+    else:
+        from planner.cli.verify_view import show_verification
+
+        show_verification(plan_path.name, found)
+    return _status(found)
+
+
+@contextmanager
+def _about(plan_path: Path) -> Iterator[None]:
+    """Errors about the plan are about its file."""
+    from planner.errors import PlannerError
+
+    try:
+        yield
+    except PlannerError as error:
+        for problem in error.problems:
+            if problem.where == "plan":
+                problem.where = str(plan_path)
+        raise
+
+
+def _status(found: Verification) -> int:
+    if not found.ok:
+        return EXIT_NO
+    return 0 if found.is_complete else EXIT_INCOMPLETE

@@ -1,0 +1,67 @@
+"""What a plan file should say: the entries that follow from the inputs and the placement."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from pydantic import BaseModel
+
+from planner.costs import CostTable
+from planner.discrepancies import Ledger
+from planner.documents import JsonValue
+from planner.graphs import Graph, IntArray
+from planner.outcomes import outcome_of
+from planner.plans import Plan
+from planner.scenarios import Scenario
+
+Entries = dict[str, JsonValue]
+"""By the name that they have in a plan file."""
+
+
+def facts_of(graph: Graph, scenario: Scenario) -> Entries:
+    """What a plan repeats of its inputs."""
+    return {
+        "graph": graph.name,
+        "batch": graph.batch,
+        "mode": scenario.workload.mode.value,
+        "objective": scenario.workload.objective.value,
+        "iterations_per_round": scenario.workload.iterations,
+        "hosts": list(scenario.route.hosts),
+    }
+
+
+def outcome_entries(
+    graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArray
+) -> tuple[Entries, float]:
+    """What a plan says about a placement, by the independent evaluator, and what it minimised.
+
+    Args:
+        graph: The model.
+        table: Its costs.
+        scenario: Route, work and rules.
+        hosts: Host index of each operator; may break rules.
+    """
+    outcome = outcome_of(graph, table, scenario, hosts)
+    entries = {f.name: json_value(getattr(outcome, f.name)) for f in fields(outcome)}
+    return entries, outcome.objective_s
+
+
+def compare_entries(ledger: Ledger, check: str, plan: Plan, entries: Entries) -> None:
+    """Note what a plan says otherwise; a list that it leaves out says nothing."""
+    for name, found in entries.items():
+        stated = json_value(getattr(plan.head, name))
+        if not (name == "memory" and stated == []):  # plans of older versions have none
+            ledger.compare(check, f"$.{name}", stated, found)
+
+
+def json_value(entry: object) -> JsonValue:
+    """An entry as a plan file holds it."""
+    match entry:
+        case BaseModel():
+            dumped: JsonValue = entry.model_dump(mode="json")
+            return dumped
+        case tuple():
+            return [json_value(item) for item in entry]
+        case None | bool() | int() | float() | str():
+            return entry
+    raise TypeError(f"{type(entry).__name__} is no entry of a plan")

@@ -1,0 +1,105 @@
+"""Whether a plan was made from these inputs; if not, what is visibly different."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.cost_files import Costs
+from planner.costs import CostTable
+from planner.discrepancies import Ledger
+from planner.errors import PlanError, PlannerError
+from planner.evaluation import resolve_placement, violations
+from planner.graphs import Graph
+from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
+from planner.plans import Plan
+from planner.scenarios import Scenario
+
+MAX_SHOWN = 8
+"""Differences that the error lists."""
+
+MAX_NAMED = 3
+"""Operators that are named where some are missing."""
+
+_FLAGS = {
+    "batch": "--batch",
+    "mode": "--mode",
+    "objective": "--objective",
+    "iterations_per_round": "--iterations",
+}
+"""Flags that decide what a plan repeats of its inputs."""
+
+
+def check_inputs(
+    plan: Plan, graph: Graph, costs: Costs, scenario: Scenario, table: CostTable
+) -> None:
+    """Refuse a plan that was made from another graph or for other costs.
+
+    Raises:
+        PlanError: Naming the input, and what the plan says otherwise than these inputs would.
+    """
+    others = []
+    if plan.head.graph_digest != graph.digest:
+        others.append("from another graph than this one")
+    if plan.head.costs_digest != costs.digest:
+        others.append("for other costs than these")
+    if not others:
+        return
+    facts = facts_of(graph, scenario)
+    shown = [
+        *_operators(plan, graph),
+        *_facts(plan, facts),
+        *_consequences(plan, graph, scenario, table),
+    ]
+    if not shown:
+        shown.append("its figures come out the same with these: what differs is of no consequence")
+    if len(shown) > MAX_SHOWN:
+        shown[MAX_SHOWN:] = [f"and {len(shown) - MAX_SHOWN} more"]
+    raise PlanError(
+        "\n  ".join([f"the plan was made {' and '.join(others)}", *shown]),
+        code="PLN420",
+        where="plan",
+        hint=_hint(plan, facts),
+    )
+
+
+def _operators(plan: Plan, graph: Graph) -> Iterator[str]:
+    gone = [name for name in plan.placement if name not in graph.operator_index]
+    new = [op.name for op in graph.operators if op.name not in plan.placement]
+    for names, what in ((gone, "not in this graph"), (new, "not in the plan")):
+        if names:
+            shown = ", ".join(f"`{name}`" for name in names[:MAX_NAMED])
+            more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+            yield f"{shown}{more} {'is' if len(names) == 1 else 'are'} {what}"
+
+
+def _facts(plan: Plan, facts: Entries) -> Iterator[str]:
+    ledger = Ledger()
+    compare_entries(ledger, "inputs", plan, facts)
+    yield from (difference.text for difference in ledger.differences)
+
+
+def _consequences(plan: Plan, graph: Graph, scenario: Scenario, table: CostTable) -> Iterator[str]:
+    """Rules that the plan would break, and entries that would be others, with these inputs."""
+    try:
+        hosts = resolve_placement(graph, scenario, plan.placement)
+    except PlannerError:
+        return  # operators or hosts are others, which is told already
+    yield from (error.message for error in violations(graph, scenario, hosts))
+    ledger = Ledger()
+    entries, _ = outcome_entries(graph, table, scenario, hosts)
+    compare_entries(ledger, "inputs", plan, entries)
+    # Terms say more about the inputs than their sums.
+    differences = sorted(ledger.differences, key=lambda d: not d.where.startswith("$.delay"))
+    yield from (difference.text for difference in differences)
+
+
+def _hint(plan: Plan, facts: Entries) -> str:
+    """The flag that would make these inputs the plan's, if one alone is seen to differ."""
+    for name, flag in _FLAGS.items():
+        stated = getattr(plan.head, name)
+        if stated != facts[name] and stated is not None:
+            return f"the plan is for `{name}` {stated}: add `{flag} {stated}`"
+    return (
+        "give the files and the flags that the plan was made with, or make the plan again from "
+        "these"
+    )

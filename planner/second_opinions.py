@@ -1,0 +1,139 @@
+"""The second solver: who is asked, and what its answer says about a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.certificate_checks import Case
+from planner.discrepancies import Finding, Ledger
+from planner.documents import JsonValue
+from planner.errors import PlanError, SolverError
+from planner.evaluation import violations
+from planner.optimum_checks import Bounds, compare_bounds
+from planner.outcomes import objective_s
+from planner.plan_entries import json_value
+from planner.plans import Plan
+from planner.problems import Problem
+from planner.registry import SOLVERS
+from planner.scenarios import Objective
+from planner.solutions import Limits, Solution, Status
+from planner.solving import AUTO, solve
+from planner.units import format_seconds
+
+EXIT_NO_ANSWER = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondAnswer:
+    """What the second solver said; the value is None if it gave no answer."""
+
+    solver: str
+    solver_version: str
+    value_s: float | None
+    lower_bound_s: float
+    is_proved: bool
+    seconds: float
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The answer as JSON values."""
+        return {name: json_value(getattr(self, name)) for name in self.__slots__}
+
+
+def second_solver(problem: Problem, plan: Plan, solver: str) -> str:
+    """A solver that can tell, and by default not the one that made the plan.
+
+    Raises:
+        PlannerError: If there is no such solver, or it proves nothing.
+    """
+    if solver != AUTO:
+        able = SOLVERS.get(solver, where="solver").capabilities
+        if not able.is_exact:
+            raise PlanError(
+                f"`{solver}` is a policy: it proves nothing that a plan could be held against",
+                code="PLN405",
+                where="solver",
+                hint="use `pulp`, `pyomo`, `networkx` or, on small graphs, `brute-force`",
+            )
+        return solver
+    is_plain = problem.memory is None and problem.workload.objective is Objective.DELAY
+    names = ("pulp", "pyomo", "networkx") if is_plain else ("pyomo", "pulp", "brute-force")
+    usable = [name for name in names if _is_able(problem, name)]
+    # Better the same solver once more than none.
+    return next((name for name in usable if name != plan.head.solver), usable[0])
+
+
+def _is_able(problem: Problem, name: str) -> bool:
+    able = SOLVERS.get(name, where="solver").capabilities
+    latest, earliest = problem.constraints.extremes
+    return (
+        problem.workload.objective in able.objectives
+        and (problem.memory is None or able.honours_memory)
+        and (
+            able.max_free_operators is None
+            or int((latest > earliest).sum()) <= able.max_free_operators
+        )
+    )
+
+
+def ask_second(
+    ledger: Ledger, case: Case, solver: str, limits: Limits | None
+) -> SecondAnswer | None:
+    """Ask the second solver, and hold the plan against what it says.
+
+    Raises:
+        PlannerError: If it cannot honour the problem.
+    """
+    name = "second solver"
+    try:
+        solution = solve(case.problem, solver, limits=limits)
+    except SolverError as error:
+        if error.exit_code == EXIT_NO_ANSWER:
+            ledger.add(name, Finding.NOT_MADE, f"`{solver}` gave no answer: {error.message}")
+            return None
+        if error.code != "PLN502":
+            raise
+        ledger.differ(name, "solver", None, None, f"`{solver}` contradicts itself: {error.message}")
+    except PlanError as error:
+        if error.exit_code != 3:
+            raise
+        ledger.differ(name, "$.placement", None, None, f"by `{solver}` {error.message}")
+    else:
+        return _heard(ledger, case, solution)
+    ledger.close(name, "")
+    return None
+
+
+def _heard(ledger: Ledger, case: Case, solution: Solution) -> SecondAnswer:
+    """Compare a second solver's answer with the plan; the answer itself is checked, too."""
+    name, proof = "second solver", solution.certificate
+    who = f"`{solution.solver}`"
+    for error in violations(case.graph, case.scenario, solution.placement):
+        text = f"the answer of {who} breaks a rule: {error.message}"
+        ledger.differ(name, "solver", None, None, text)
+    found_s = objective_s(case.graph, case.table, case.scenario, solution.placement)
+    bounds = Bounds(
+        who=who,
+        low=proof.lower_bound,
+        high=proof.value,
+        quantum_s=proof.quantum_s,
+        tolerance=proof.tolerance,
+    )
+    compare_bounds(ledger, name, case, bounds)
+    version = f"({solution.solver_version})"
+    if solution.is_proved:
+        is_other = "" if solution.solver != case.plan.head.solver else ", which made the plan,"
+        ledger.close(name, f"{who}{is_other} finds {format_seconds(found_s)} {version}")
+    elif any(difference.check == name for difference in ledger.differences):
+        ledger.close(name, "")
+    else:
+        seconds = format_seconds(solution.seconds)
+        text = f"{who} {version} stopped after {seconds} without a proof: {solution.message}"
+        ledger.add(name, Finding.NOT_MADE, text)
+    return SecondAnswer(
+        solver=solution.solver,
+        solver_version=solution.solver_version,
+        value_s=found_s if solution.status is not Status.INFEASIBLE else None,
+        lower_bound_s=proof.lower_bound * proof.quantum_s,
+        is_proved=solution.is_proved,
+        seconds=solution.seconds,
+    )

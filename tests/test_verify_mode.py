@@ -1,0 +1,69 @@
+"""Verify mode runs: it sees every plan, and what is planted fails whoever makes the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import planner
+from planner import quantisation
+from planner.cost_files import check_costs
+from planner.planning import plan as imported_by_name
+from tests.cli import chain, flat_costs, run_planner, write_json_file
+from tests.test_verification import truncating
+from tests.toys import costs_document, diamond
+from tests.verify_mode import MAX_OPERATORS, MODE
+
+
+def make_plan(make: Any = None) -> planner.Plan:
+    graph = diamond()
+    plan: planner.Plan = (make or planner.plan)(
+        graph, check_costs(costs_document(graph, 2), "costs"), "maxflow"
+    )
+    return plan
+
+
+@pytest.mark.parametrize("make", [None, imported_by_name])
+def test_plans_of_the_library_are_verified(make: Any) -> None:
+    before = MODE.n_verified
+    make_plan(make)
+    assert MODE.n_verified == before + 1
+
+
+def test_plans_of_the_command_line_are_verified(tmp_path: Path) -> None:
+    graph = write_json_file(tmp_path / "g.json", chain(7))
+    costs = write_json_file(tmp_path / "c.json", flat_costs(workload={"label_bytes": 77}))
+    before = MODE.n_verified
+    assert run_planner("plan", graph, "--costs", costs).status == 0
+    assert MODE.n_verified == before + 1
+
+
+def test_large_graphs_are_left_out(tmp_path: Path) -> None:
+    graph = write_json_file(tmp_path / "g.json", chain(MAX_OPERATORS + 1))
+    costs = write_json_file(tmp_path / "c.json", flat_costs())
+    before = MODE.n_plans, MODE.n_verified
+    assert run_planner("plan", graph, "--costs", costs).status == 0
+    assert (MODE.n_plans, MODE.n_verified) == (before[0] + 1, before[1])
+
+
+def test_an_error_fails_the_test_that_made_the_plan(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(quantisation, "in_ticks", truncating)
+    with pytest.raises(AssertionError, match="and solvers see"):
+        make_plan()
+    graph = write_json_file(tmp_path / "g.json", chain(9))
+    costs = write_json_file(tmp_path / "c.json", flat_costs())
+    outcome = run_planner("plan", graph, "--costs", costs, "--solver", "maxflow")
+    assert outcome.status == 70
+    assert "AssertionError: verify: " in outcome.stderr
+
+
+@pytest.mark.plants_errors
+def test_a_test_may_plant_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantisation, "in_ticks", truncating)
+    before = MODE.n_verified
+    make_plan()
+    assert MODE.n_verified == before
