@@ -42,4 +42,4 @@ def command(model: str, **values: Any) -> None:
         return
     from planner.cli.compare_view import show_comparison
 
-    show_comparison(graph.name, len(graph.operators), rows)
+    show_comparison(graph.name, len(graph.operators), rows, costs.workload.objective)

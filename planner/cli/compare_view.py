@@ -9,9 +9,12 @@ from planner.comparison import Comparison
 from planner.units import format_seconds
 
 
-def show_comparison(graph: str, n_operators: int, rows: Sequence[Comparison]) -> None:
+def show_comparison(
+    graph: str, n_operators: int, rows: Sequence[Comparison], objective: str
+) -> None:
     """Print one row per solver and policy to stdout, exact ones first."""
-    table = Table(("solver", "round", "ratio", "solved in", "proof"), words="proof")
+    what = "round" if objective == "delay" else "slowest"
+    table = Table(("solver", what, "ratio", "solved in", "proof"), words="proof")
     for row in sorted(rows, key=lambda r: (not r.is_exact, r.total_s is None, r.total_s or 0.0)):
         proof = "optimal" if row.is_proved else row.message
         table.add_row(

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from planner.cost_files import Costs
     from planner.graphs import Graph
+    from planner.solutions import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,15 +38,29 @@ _SCENARIO_OPTIONS = (
     click.option("--latency", multiple=True, metavar="TIME", help="One way, such as 2ms."),
     click.option("--mode", type=click.Choice(["training", "inference"]),
                  help="Training or inference."),
+    click.option("--objective", type=click.Choice(["delay", "throughput"]),
+                 help="Least delay, or the fastest pipeline."),
     click.option("--iterations", type=click.IntRange(min=1), metavar="N",
                  help="Iterations per round."),
     click.option("--labels", metavar="BYTES", help="Size of the labels of one batch."),
     click.option("--return-outputs", is_flag=True, default=None,
                  help="Inference: send the outputs back."),
     click.option("--wire-dtype", metavar="DTYPE", help="What floats are sent as: float16, int8."),
+    click.option("--device-memory", metavar="BYTES", help="What the first host has: 4GiB."),
+    click.option("--server-memory", metavar="BYTES", help="What the last host has."),
+    click.option("--optimizer-states", type=click.IntRange(0, 16), metavar="N",
+                 help="Per weight: 0 SGD, 1 momentum, 2 Adam."),
     click.option("--pin", "pins", multiple=True, metavar="NODE=HOST", help="Fix an operator."),
     click.option("--together", multiple=True, metavar="NODE,NODE", help="Keep on one host."),
     click.option("--forbid", multiple=True, metavar="TENSOR", help="May not cross a link."),
+)  # fmt: skip
+
+_SOLVER_OPTIONS = (
+    click.option("--gap", metavar="FRACTION",
+                 help="Stop this close to the optimum: 0.01. 0 asks for the optimum."),
+    click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 60s."),
+    click.option("--engine", metavar="NAME",
+                 help="Who solves integer programs: cbc, highs, glpk, …"),
 )  # fmt: skip
 
 
@@ -73,13 +88,50 @@ class ScenarioOptions:
     downlink: tuple[str, ...]
     latency: tuple[str, ...]
     mode: str | None
+    objective: str | None
     iterations: int | None
     labels: str | None
     return_outputs: bool | None
     wire_dtype: str | None
+    device_memory: str | None
+    server_memory: str | None
+    optimizer_states: int | None
     pins: tuple[str, ...]
     together: tuple[str, ...]
     forbid: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverOptions:
+    """What the command line says about how long a solver may take, and what it runs."""
+
+    gap: str | None
+    time_limit: str | None
+    engine: str | None
+
+    def limits(self) -> Limits:
+        """The same as solvers take it.
+
+        Raises:
+            InputError: If the gap is no fraction, or the time is none.
+        """
+        from planner.errors import InputError
+        from planner.solutions import Limits
+        from planner.units import TIMES, parse_quantity
+
+        gap, seconds = None, None
+        if self.gap is not None:
+            gap = parse_quantity(self.gap, {"%": 0.01}, "--gap", "0.01")
+            if not 0 <= gap < 1:
+                text = f"`{self.gap}` is no gap, expected a fraction from 0 to below 1"
+                raise InputError(text, code="PLN119", where="--gap", hint="for example `--gap 1%`")
+        if self.time_limit is not None:
+            seconds = parse_quantity(self.time_limit, TIMES, "--time-limit", "60s")
+            if not 0 < seconds <= 1e9:
+                text = f"`{self.time_limit}` is out of range, expected more than 0 s up to 1e9 s"
+                hint = "for example `--time-limit 60s`"
+                raise InputError(text, code="PLN119", where="--time-limit", hint=hint)
+        return Limits(seconds=seconds, gap=gap, engine=self.engine)
 
 
 def model_options(command: Command) -> Command:
@@ -96,7 +148,14 @@ def scenario_options(command: Command) -> Command:
     return command
 
 
-Options = TypeVar("Options", ModelOptions, ScenarioOptions)
+def solver_options(command: Command) -> Command:
+    """Add the options of `SolverOptions`."""
+    for option in reversed(_SOLVER_OPTIONS):
+        command = option(command)
+    return command
+
+
+Options = TypeVar("Options", ModelOptions, ScenarioOptions, SolverOptions)
 
 
 def take(kind: type[Options], values: dict[str, Any]) -> Options:

@@ -27,6 +27,7 @@ from planner.cost_files import (
 )
 from planner.documents import JsonValue, validate
 from planner.errors import InputError, PlannerError, shorten
+from planner.graphs import MAX_BYTES
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 Entry = TypeVar("Entry", bound=BaseModel)
@@ -108,6 +109,14 @@ def _overridden(costs: Costs, options: ScenarioOptions) -> Costs:
         if hardware is not None:
             document = _preset(hosts[position].name, hardware)
             hosts[position] = _checked(AnalyticalHost, document, flag)
+    memory = (
+        (0, "--device-memory", options.device_memory),
+        (-1, "--server-memory", options.server_memory),
+    )
+    for position, flag, size in memory:
+        if size is not None:
+            update = {"memory_bytes": _memory_bytes(size, flag)}
+            hosts[position] = hosts[position].model_copy(update=update)
     links = [link.model_dump() for link in costs.links]
     _set_links(links, "uplink_bps", options.uplink, "--uplink")
     _set_links(links, "downlink_bps", options.downlink, "--downlink")
@@ -170,10 +179,20 @@ def _set_links(links: list[dict[str, Any]], key: str, values: Sequence[str], fla
         link[key] = numbers[position % len(numbers)]
 
 
+def _memory_bytes(text: str, flag: str) -> int:
+    size = parse_quantity(text, BYTES, flag, "4GiB")
+    if not (1 <= size <= MAX_BYTES and size == int(size)):
+        message = f"`{text}` is not a whole number of bytes from 1 to 2^53"
+        raise InputError(message, code="PLN119", where=flag, hint=f"for example `{flag} 4GiB`")
+    return int(size)
+
+
 def _workload_overrides(options: ScenarioOptions) -> dict[str, Any]:
     found: dict[str, Any] = {}
     flags = {
         "--mode": ("mode", options.mode),
+        "--objective": ("objective", options.objective),
+        "--optimizer-states": ("optimizer_states", options.optimizer_states),
         "--iterations": ("iterations_per_round", options.iterations),
         "--return-outputs": ("return_outputs", options.return_outputs),
         "--wire-dtype": ("wire_dtype", options.wire_dtype),

@@ -18,6 +18,7 @@ _ARGUMENTS = {
     "device_speed": "--device-speed",
     "dims": "--dim",
     "downlink_bps": "--downlink",
+    "engine": "--engine",
     "frozen": "--frozen",
     "inputs": "--input",
     "shapes": "--shapes",

@@ -9,9 +9,11 @@ import click
 
 from planner.cli.options import (
     ScenarioOptions,
+    SolverOptions,
     load_both,
     model_options,
     scenario_options,
+    solver_options,
     take,
 )
 
@@ -27,6 +29,7 @@ EXIT_UNPROVED = 5
 @scenario_options
 @model_options
 @click.option("--solver", default="auto", show_default=True, metavar="NAME", help="Who solves it.")
+@solver_options
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="For people or for programs.")  # fmt: skip
 @click.option("-o", "--output", type=Path, metavar="FILE",
@@ -36,13 +39,15 @@ EXIT_UNPROVED = 5
 @click.option("--explain", is_flag=True,
               help="What `--solver blockwise` did with each block, and why.")  # fmt: skip
 def command(model: str, **values: Any) -> int:
-    """Where to cut the model GRAPH (ONNX, or a JSON graph spec) so that a round takes least.
+    """Where to cut the model GRAPH (ONNX, or a JSON graph spec) so that a round takes least, within
+    the memory of the hosts; or so that a pipeline is fastest.
 
     \b
       planner plan resnet50.onnx --costs jetson.json
       planner plan resnet50.onnx --costs jetson.json --uplink 5Mbit/s -o plan.json
       planner plan gpt2.onnx --device jetson-orin-nx --server a100 \\
           --uplink 50Mbit/s --downlink 200Mbit/s --format json
+      planner plan googlenet.onnx --costs jetson.json --device-memory 1.5GiB
       planner plan googlenet.onnx --costs jetson.json --solver blockwise --explain
     """
     from planner.cli.console import say, tell, write_json
@@ -51,6 +56,7 @@ def command(model: str, **values: Any) -> int:
     from planner.writing import json_text, write_text
 
     output: Path | None = values["output"]
+    limits = take(SolverOptions, values).limits()
     if values["explain"]:
         _check_explain(values["solver"], values["output_format"])
     scenario = take(ScenarioOptions, values)
@@ -58,7 +64,7 @@ def command(model: str, **values: Any) -> int:
         check_output(output, [Path(model), scenario.costs_path], force=values["force"])
     graph, costs = load_both(model, values)
     with placed_in(scenario, costs):
-        made = plan(graph, costs, values["solver"])
+        made = plan(graph, costs, values["solver"], limits=limits)
     tell(made.warnings, made.notes)
     if output is not None:
         write_text(output, json_text(made.to_dict()), force=values["force"])

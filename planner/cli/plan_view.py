@@ -8,8 +8,8 @@ from itertools import pairwise
 from planner.cli.console import write_out
 from planner.cli.tables import Table, show
 from planner.cost_files import Costs
-from planner.plans import CrossingEntry, Plan
-from planner.units import format_bytes, format_rate, format_seconds
+from planner.plans import CrossingEntry, PipelineEntry, Plan
+from planner.units import format_bytes, format_memory, format_rate, format_seconds
 
 MAX_ROWS = 12
 
@@ -25,7 +25,11 @@ def show_plan(plan: Plan, costs: Costs, *, show_all: bool = False) -> None:
         show(crossing_title(head.crossing), crossing)
     else:
         show("Nothing crosses a link")
+    if head.pipeline is not None:
+        show(pipeline_title(head.pipeline), pipeline_table(head.pipeline))
     show("Delay", delay_table(plan))
+    if show_all or any(entry.limit_bytes is not None for entry in head.memory):
+        show("Memory", memory_table(plan))
     if head.baselines:
         show("Compared with", baseline_table(plan))
     write_out(verdict(plan) + "\n")
@@ -137,10 +141,49 @@ def delay_table(plan: Plan) -> Table:
     return table
 
 
+def pipeline_title(pipeline: PipelineEntry) -> str:
+    """How many mini-batches a second the slowest stage lets through."""
+    if pipeline.mini_batches_per_s is None:
+        return "Pipeline: nothing takes any time"
+    samples = pipeline.samples_per_s
+    each = f", {samples:.4g} samples/s" if samples is not None else ""
+    return f"Pipeline: {pipeline.mini_batches_per_s:.4g} mini-batches/s{each}"
+
+
+def pipeline_table(pipeline: PipelineEntry) -> Table:
+    """Every stage, and how much of the time it is busy."""
+    table = Table(("stage", "per mini-batch", "busy"))
+    for stage in pipeline.stages:
+        name = f"compute on {stage.host}"
+        if stage.next_host is not None:
+            ends = (stage.host, stage.next_host)
+            here, there = ends if stage.kind == "uplink" else ends[::-1]
+            name = f"{here} → {there}"
+        busy = f"{stage.seconds / pipeline.slowest_s:.1%}" if pipeline.slowest_s else ""
+        table.add_row(name, format_seconds(stage.seconds), busy)
+    return table
+
+
+def memory_table(plan: Plan) -> Table:
+    """What every host holds, and what it has."""
+    is_training = plan.head.mode == "training"
+    kinds = ("gradients", "optimizer") if is_training else ()
+    tensors = "tensors" if is_training else "working set"
+    table = Table(("host", "weights", *kinds, tensors, "in all", "limit"))
+    for entry in plan.memory:
+        held = [entry.gradient_bytes, entry.optimizer_bytes] if is_training else []
+        limit = format_memory(entry.limit_bytes) if entry.limit_bytes is not None else ""
+        sizes = [entry.parameter_bytes, *held, entry.tensor_bytes, entry.total_bytes]
+        table.add_row(entry.host, *map(format_memory, sizes), limit)
+    return table
+
+
 def baseline_table(plan: Plan) -> Table:
     """What simple policies take, and the ratio to the plan."""
-    table = Table(("policy", "round", "ratio", "remark"), words="remark")
-    table.add_row("this plan", format_seconds(plan.total_s), "1.000", "")
+    pipeline = plan.pipeline
+    what, own = ("round", plan.total_s) if pipeline is None else ("slowest", pipeline.slowest_s)
+    table = Table(("policy", what, "ratio", "remark"), words="remark")
+    table.add_row("this plan", format_seconds(own), "1.000", "")
     for entry in plan.baselines:
         if entry.total_s is None:
             table.add_row(entry.policy, "not feasible", "", entry.message)
@@ -154,17 +197,31 @@ def baseline_table(plan: Plan) -> Table:
 def verdict(plan: Plan) -> str:
     """Whether the certificate holds, in words."""
     proof, head = plan.certificate, plan.head
-    if proof.holds:
-        return (
-            f"Optimal: no placement takes less than {format_seconds(head.total_s)} per round.\n"
-            f"Proof: lower bound = value = {proof.value} ticks of {proof.quantum_s:.3g} s\n"
-            f"{head.solver} ({head.solver_version}): {proof.message}."
+    what = f"takes less than {format_seconds(head.total_s)} per round"
+    if head.pipeline is not None:
+        what = f"has a slowest stage below {format_seconds(head.pipeline.slowest_s)}"
+    by = f"{head.solver} ({head.solver_version}): {proof.message}."
+    figures = f"{proof.value} ticks of {proof.quantum_s:.3g} s"
+    if proof.holds and proof.value == proof.lower_bound:
+        text = f"Optimal: no placement {what}.\nProof: lower bound = value = {figures}"
+    elif proof.holds:
+        text = (
+            f"Optimal: no placement {what}, to within {proof.tolerance:.0e} of it.\n"
+            f"Proof: lower bound {proof.lower_bound}, value {figures}"
         )
-    bound = f"a lower bound of {proof.lower_bound} ticks only" if proof.lower_bound else "no bound"
-    return (
-        f"Not proved: {head.solver} gives {bound} ({proof.message}).\n"
-        "Use `--solver auto` for a proof."
-    )
+    elif proof.lower_bound:
+        above = proof.value / proof.lower_bound - 1
+        bound = format_seconds(proof.lower_bound * proof.quantum_s)
+        text = (
+            f"Not proved: at most {above:.2%} above the optimum; the lower bound is {bound}.\n"
+            f"Lower bound {proof.lower_bound}, value {figures}"
+        )
+    else:
+        return f"Not proved: {head.solver} gives no bound ({proof.message}).\n{_ADVICE}"
+    return f"{text}\n{by}"
+
+
+_ADVICE = "Use `--solver auto` for a proof."
 
 
 def host_runs(placement: Sequence[int]) -> list[tuple[int, int, int]]:
