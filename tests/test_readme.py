@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 def normal(text: str, *, is_exact: bool = False) -> str:
     """Without what differs between machines: versions, and spaces at the ends of lines."""
     if not is_exact:
-        text = re.sub(r"(ortools|numpy) [\d.]+\d", r"\1 X", text)
+        text = re.sub(r"(ortools|numpy|PuLP|Pyomo|CBC) [\d.]+\d", r"\1 X", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
