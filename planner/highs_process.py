@@ -1,7 +1,8 @@
-"""HiGHS as a program: `python -m planner.highs_process REQUEST` solves one file.
+"""HiGHS as a program: `python highs_process.py REQUEST` solves one file.
 
 It runs in a process of its own, because highspy and OR-tools export the same symbols and fail
-when both are loaded. `planner.milp_engines` writes the request and reads the answer.
+when both are loaded; so nothing of the planner is imported here. `planner.milp_engines` writes the
+request and reads the answer.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     statuses = {
         highspy.HighsModelStatus.kOptimal: "optimal",
         highspy.HighsModelStatus.kInfeasible: "infeasible",
+        highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",  # all columns are bounded
         highspy.HighsModelStatus.kTimeLimit: "stopped",
     }
     words = highs.modelStatusToString(model_status)

@@ -226,7 +226,9 @@ def run_highs(model: Path, options: EngineOptions) -> EngineAnswer:
         "gap": options.gap,
         "relax": options.relax,
     }
-    command = [sys.executable, "-m", "planner.highs_process", json.dumps(request)]
+    # As a file, and -P: nothing that lies in the working folder is imported in its place.
+    script = str(Path(__file__).with_name("highs_process.py"))
+    command = [sys.executable, "-P", script, json.dumps(request)]
     if _run(command, log, options.seconds):
         return _overdue("HiGHS", None)
     if not answer.is_file():

@@ -1,4 +1,4 @@
-"""What a cut cannot do, as a MILP in Pyomo: the one module that knows Pyomo.
+"""What a cut cannot do, as a MILP in Pyomo. `planner.pyomo_engines` runs it; no other knows Pyomo.
 
 z[v,k] = 1 says that operator v is at or before host k. The delay is a sum of terms in differences
 of two z, as in `planner.problems`, and so are the stages of a pipeline, of which the slowest is
