@@ -12,6 +12,7 @@ from planner.costs import FloatArray
 from planner.errors import SolverError
 from planner.graphs import IntArray
 from planner.milp_engines import EngineFailure
+from planner.solutions import Solution, Status, bounded_solution
 
 if TYPE_CHECKING:
     from planner.problems import Problem
@@ -79,13 +80,43 @@ def require_feasible(problem: Problem, placement: IntArray, solver: str) -> None
         )
 
 
+def solution_of(
+    problem: Problem, answer: MilpAnswer, *, solver: str, tolerance: float, started: float
+) -> Solution:
+    """An answer as the solver's solution; its value is recomputed in ticks.
+
+    Args:
+        problem: What was solved.
+        answer: What the engine found.
+        solver: The solver's name.
+        tolerance: Of the proof, relative.
+        started: `time.perf_counter()` when it started.
+
+    Raises:
+        SolverError: If there is no placement.
+    """
+    if answer.placement is None:
+        raise no_placement(solver, answer, problem.goal.quantum_s)
+    return bounded_solution(
+        problem,
+        answer.placement,
+        answer.lower_bound,
+        solver=solver,
+        solver_version=answer.version,
+        message=answer.message,
+        started=started,
+        tolerance=tolerance,
+        stopped=Status.BOUNDED if answer.status is MilpStatus.OPTIMAL else Status.LIMIT,
+    )
+
+
 def no_placement(solver: str, answer: MilpAnswer, quantum_s: float) -> SolverError:
     """The error of a search that ended without a placement: status and best bound."""
     return SolverError(
         f"`{solver}` found no placement before it stopped ({answer.message})"
         f"{_bound_words(answer.lower_bound, quantum_s)}",
         code="PLN501",
-        hint="allow more time, or use `maxflow` or `budget`",
+        hint="allow more time",
     )
 
 

@@ -115,13 +115,7 @@ def format_bytes(size: float) -> str:
     >>> format_bytes(602112), format_bytes(12)
     ('602.1 kB', '12 B')
     """
-    if size < 1000:
-        return f"{size:.0f} B"
-    for prefix in ("k", "M", "G", "T"):
-        size /= 1000
-        if size < 999.95 or prefix == "T":
-            return f"{size:,.1f} {prefix}B"
-    raise AssertionError("the loop always returns")
+    return _prefixed(size, 1000, ("k", "M", "G", "T"))
 
 
 def format_memory(size: float, digits: int = 1) -> str:
@@ -130,11 +124,15 @@ def format_memory(size: float, digits: int = 1) -> str:
     >>> format_memory(4 * 2**30), format_memory(12)
     ('4.0 GiB', '12 B')
     """
-    if size < 1024:
+    return _prefixed(size, 1024, ("Ki", "Mi", "Gi", "Ti"), digits)
+
+
+def _prefixed(size: float, base: int, prefixes: tuple[str, ...], digits: int = 1) -> str:
+    if size < base:
         return f"{size:.0f} B"
-    for prefix in ("Ki", "Mi", "Gi", "Ti"):
-        size /= 1024
-        if size < 1023.95 or prefix == "Ti":
+    for prefix in prefixes:
+        size /= base
+        if size < base - 0.05 or prefix == prefixes[-1]:
             return f"{size:,.{digits}f} {prefix}B"
     raise AssertionError("the loop always returns")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from planner.milp_answers import MilpStatus, no_placement
+from planner.milp_answers import solution_of
 from planner.problems import Problem
 from planner.pulp_models import TOLERANCE, solve_model
-from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
+from planner.solutions import Capabilities, Limits, Solution
 
 
 class PulpMilp:
@@ -31,20 +31,7 @@ class PulpMilp:
         """
         started = time.perf_counter()
         answer = solve_model(problem, limits=limits)
-        if answer.placement is None:
-            raise no_placement(self.name, answer, problem.goal.quantum_s)
-        is_done = answer.status is MilpStatus.OPTIMAL
-        return bounded_solution(
-            problem,
-            answer.placement,
-            answer.lower_bound,
-            solver=self.name,
-            solver_version=answer.version,
-            message=answer.message,
-            started=started,
-            tolerance=TOLERANCE,
-            stopped=Status.BOUNDED if is_done else Status.LIMIT,
-        )
+        return solution_of(problem, answer, solver=self.name, tolerance=TOLERANCE, started=started)
 
 
 SOLVER = PulpMilp()

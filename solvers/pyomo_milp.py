@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from planner.milp_answers import MilpStatus, no_placement
+from planner.milp_answers import solution_of
 from planner.problems import Problem
 from planner.pyomo_engines import solve_model
 from planner.pyomo_models import MAX_TOLERANCE, tolerance_of
 from planner.scenarios import Objective
-from planner.solutions import Capabilities, Limits, Solution, Status, bounded_solution
+from planner.solutions import Capabilities, Limits, Solution
 
 
 class PyomoMilp:
@@ -35,19 +35,8 @@ class PyomoMilp:
         """
         started = time.perf_counter()
         answer = solve_model(problem, limits=limits)
-        if answer.placement is None:
-            raise no_placement(self.name, answer, problem.goal.quantum_s)
-        is_done = answer.status is MilpStatus.OPTIMAL
-        return bounded_solution(
-            problem,
-            answer.placement,
-            answer.lower_bound,
-            solver=self.name,
-            solver_version=answer.version,
-            message=answer.message,
-            started=started,
-            tolerance=tolerance_of(problem),
-            stopped=Status.BOUNDED if is_done else Status.LIMIT,
+        return solution_of(
+            problem, answer, solver=self.name, tolerance=tolerance_of(problem), started=started
         )
 
 
