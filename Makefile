@@ -33,6 +33,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/report.py --update README.md
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/size.py
+	$(BIN)/python benchmarks/budgets.py
+	$(BIN)/python benchmarks/budgets.py --perturbed
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
