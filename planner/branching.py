@@ -81,7 +81,7 @@ def search(
             break
         node = heapq.heappop(heap)
         for rules in _branches(node):
-            child, found = _solve(problem, rules, best)
+            child, found = _solve(problem, rules, deadline)
             if child is None or found is None:
                 continue
             n_nodes += 1
@@ -133,11 +133,11 @@ def _split(rules: Constraints, operator: int, link: int) -> list[Constraints]:
 
 
 def _solve(
-    problem: Problem, rules: Constraints, best: IntArray | None
+    problem: Problem, rules: Constraints, deadline: float | None
 ) -> tuple[Constraints | None, Relaxed | None]:
     """The tightened rules of a node and its relaxation; None where nothing fits."""
     try:
         tight = tightened(problem, rules)
     except PlanError:
         return None, None
-    return tight, relax(problem.under(tight, {}), feasible_extremes(tight))
+    return tight, relax(problem.under(tight, {}), feasible_extremes(tight), deadline)

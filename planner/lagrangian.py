@@ -4,29 +4,24 @@ A limit `use(p) ≤ limit` is taken out of the rules and a price λ per byte put
 
     L(λ) = min over p of  T(p) + Σ_h λ_h · (use_h(p) - limit_h)   ≤   T of every placement that fits
 
-For fixed prices that is a minimum cut again: a set of operators whose bytes are held on the first
-host if any of them is there costs like a tied parameter, one on the last host like an input that
-is read there. What a host between the two holds is counted from below. The largest L(λ) is found
-by Newton's method on one price at a time, as in Handler and Zang, "A dual algorithm for the
+For fixed prices that is a minimum cut again (`planner.priced_cuts`). The largest L(λ) is found by
+Newton's method on one price at a time, as in Handler and Zang, "A dual algorithm for the
 constrained shortest path problem", Networks 10 (1980). docs/theory.md, §15.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, inf
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.feasibility import feasible_extremes
 from planner.graphs import IntArray
-from planner.minimum_cuts import minimum_cut
-from planner.networks import Network, network_of
-from planner.problems import LATENCY
-from planner.quantisation import MAX_TICKS
-from planner.terms import Terms, Ticks
+from planner.priced_cuts import PricedCuts
 
 if TYPE_CHECKING:
     from planner.problems import Problem
@@ -40,7 +35,8 @@ MAX_SWEEPS = 3
 MAX_STEPS_BETWEEN = 256
 """Placements that are looked at on the way from a cut that fits to one that does not."""
 
-_UP, _DOWN = 1 + 2.0**-50, 1 - 2.0**-50
+MAX_LOOKS = 2**21
+"""Placements times rules that are looked at on one way: fewer steps where there are many rules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,23 +65,27 @@ class _Cut:
     excess: tuple[int, ...]
 
 
-def relax(problem: Problem, known: Sequence[IntArray] = ()) -> Relaxed:
+def relax(
+    problem: Problem, known: Sequence[IntArray] = (), deadline: float | None = None
+) -> Relaxed:
     """A lower bound, and good placements that fit.
 
     Args:
         problem: With memory limits, for a delay; its rules should be `tightened`.
         known: Placements that keep the rules; those that fit are candidates.
+        deadline: When to stop, as a time of `time.perf_counter()`; after one cut at the earliest.
     """
-    return _Search(problem).run(known)
+    return _Search(problem, deadline).run(known)
 
 
 class _Search:
     """One relaxation: prices so far, the best bound, the best placement."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, deadline: float | None) -> None:
         assert problem.memory is not None
         self.problem, self.memory = problem, problem.memory
-        self.priced = _PricedCuts(problem)
+        self.deadline = inf if deadline is None else deadline
+        self.priced = PricedCuts(problem)
         self.lower_bound = 0
         self.best: _Cut | None = None
         self.n_cuts = 0
@@ -108,13 +108,16 @@ class _Search:
             if self.lower_bound <= before or self._is_solved():
                 break
         return Relaxed(
-            lower_bound=min(self.lower_bound, self.best.value) if self.best else self.lower_bound,
+            lower_bound=self.lower_bound,
             placement=self.best.placement if self.best else None,
             ends=self.ends,
             n_cuts=self.n_cuts,
         )
 
     def _is_solved(self) -> bool:
+        """Whether there is nothing left to do, or no time to do it."""
+        if time.perf_counter() > self.deadline:
+            return True
         return self.best is not None and self.best.value <= self.lower_bound
 
     def _look_at(self, placement: IntArray) -> _Cut:
@@ -154,6 +157,8 @@ class _Search:
         """Raise the price of one host's memory to where the bound is highest."""
         over, under = cut, self._cheapest(host)
         for _ in range(MAX_STEPS):
+            if self._is_solved():
+                break
             over, under = self._counted(over), self._counted(under)
             more, less = over.excess[host], under.excess[host]
             if more <= 0 and self._add_working_set(host, over):
@@ -189,8 +194,6 @@ class _Search:
         """A placement with little memory on one host."""
         if self.best is not None:
             return self.best
-        from planner.feasibility import feasible_extremes
-
         latest, earliest = feasible_extremes(self.problem.constraints)
         return self._look_at(earliest if host == self.problem.n_hosts - 1 else latest)
 
@@ -211,7 +214,9 @@ class _Search:
         moved = np.flatnonzero(under.placement != over.placement)
         if not len(moved) or self._is_solved():
             return
-        steps = np.unique(np.linspace(0, len(moved), MAX_STEPS_BETWEEN).astype(np.int64))[1:-1]
+        rules = self.problem.constraints
+        n_steps = max(8, min(MAX_STEPS_BETWEEN, MAX_LOOKS // max(1, len(rules.before))))
+        steps = np.unique(np.linspace(0, len(moved), n_steps).astype(np.int64))[1:-1]
         if not len(steps):
             return
         goes_down = over.placement[moved[0]] < under.placement[moved[0]]
@@ -219,113 +224,8 @@ class _Search:
         rank = np.full(self.problem.n_operators, len(moved), np.int64)
         rank[order] = np.arange(len(moved))
         tried = np.where(rank < steps[:, None], over.placement, under.placement)
-        rules = self.problem.constraints
         keeps = (tried[:, rules.before] <= tried[:, rules.after]).all(axis=1)
         tried = tried[keeps]
         tried = tried[self.memory.fits(tried)] if len(tried) else tried
         if len(tried):
             self._look_at(tried[self.problem.goal.values(tried).argmin()])
-
-
-class _PricedCuts:
-    """Minimum cuts of delay plus priced memory, in whole numbers that bound it from below."""
-
-    def __init__(self, problem: Problem) -> None:
-        memory = problem.memory
-        assert memory is not None
-        self.problem, self.memory = problem, memory
-        self.network: Network = problem.shared("priced_network", lambda: _network(problem))
-        self.terms = _possible(problem)
-        # Room for the prices: in all, they and the delay stay below 2^61.
-        n_costs = len(self.terms.flat()) + 2 * len(memory.set_bytes)
-        self.shift = max(2, int(n_costs).bit_length())
-
-    def solve(self, prices: FloatArray, working: IntArray) -> tuple[int, IntArray]:
-        """(lower bound in ticks, placement) at some prices in ticks per byte."""
-        shift = self.shift if prices.any() else 0
-        terms, paid = self._terms(prices, working, shift)
-        flat = terms.flat()
-        ticks = Ticks(terms=terms, quantum_s=1.0, bound=0, infinite=int(flat.sum()) + 1)
-        flow, source_side = minimum_cut(self.network, self.network.capacities(ticks))
-        return (flow - paid) << shift, self.network.placement(source_side)
-
-    def _terms(
-        self, prices: FloatArray, working: IntArray, shift: int
-    ) -> tuple[Terms[np.int64], int]:
-        memory, terms, last = self.memory, self.terms, self.problem.n_links
-        cap = (self.problem.goal.bound >> shift) + 1
-        unary = terms.unary >> shift
-        extra = {host: np.zeros(len(memory.set_bytes), np.int64) for host in (0, last)}
-        paid = 0
-        for host in np.flatnonzero(prices).tolist():
-            price = float(prices[host]) / 2**shift
-            held = memory.own_bytes.copy()
-            if working[host] >= 0:
-                held[working[host]] += memory.working_bytes[working[host]]
-            if host in extra:
-                extra[host] = _charge(memory.set_bytes, price, cap)
-            else:
-                # Any member of a set stands for all of them: that counts too little.
-                np.add.at(held, memory.members[memory.indptr[:-1]], memory.set_bytes)
-            unary[host] += _charge(held, price, cap)
-            paid += ceil(price * float(memory.limits[host]) * _UP)
-        transfer = np.zeros((len(memory.set_bytes), last), np.int64)
-        transfer[:, -1] = extra[last]
-        none = np.zeros(len(memory.set_bytes), np.int64)
-        return (
-            Terms(
-                unary=unary,
-                transfer=np.concatenate([terms.transfer >> shift, transfer]),
-                exchange=np.concatenate([terms.exchange >> shift, extra[0]]),
-                sync=np.concatenate([terms.sync >> shift, none]),
-            ),
-            paid,
-        )
-
-
-def _possible(problem: Problem) -> Terms[np.int64]:
-    """The delay, and more than any optimum where an operator alone is too large for a host."""
-    terms, memory = problem.goal.parts[0], problem.memory
-    assert memory is not None
-    is_too_large = memory.own_bytes + memory.working_bytes > memory.limits[:, None]
-    above = problem.goal.bound + 1
-    if above * int(is_too_large.sum()) > MAX_TICKS:  # nothing is known that fits
-        return terms
-    return replace(terms, unary=np.where(is_too_large, above, terms.unary))
-
-
-def _charge(held: IntArray, price: float, cap: int) -> IntArray:
-    """The price of some bytes, rounded down; above `cap` it would be in no best cut."""
-    return np.asarray(np.minimum(np.floor(held * price * _DOWN), cap), np.int64)
-
-
-def _network(problem: Problem) -> Network:
-    """The network with an arc more for every set of operators that hold bytes together."""
-    memory, x, tied = problem.memory, problem.transfers, problem.tied
-    assert memory is not None
-    n = len(memory.set_bytes)
-    no_bits, indptr = np.zeros(n), memory.indptr[1:]
-    return network_of(
-        replace(
-            problem,
-            memory=None,
-            transfers=replace(
-                x,
-                tensor=np.concatenate([x.tensor, np.full(n, LATENCY)]),
-                source=np.concatenate([x.source, np.full(n, -1)]),
-                indptr=np.concatenate([x.indptr, indptr + x.indptr[-1]]),
-                readers=np.concatenate([x.readers, memory.members]),
-                up_bits=np.concatenate([x.up_bits, no_bits]),
-                down_bits=np.concatenate([x.down_bits, no_bits]),
-                latencies=np.concatenate([x.latencies, no_bits]),
-                is_forbidden=np.concatenate([x.is_forbidden, np.zeros(n, np.bool_)]),
-            ),
-            tied=replace(
-                tied,
-                parameter=np.concatenate([tied.parameter, np.full(n, -1)]),
-                indptr=np.concatenate([tied.indptr, indptr + tied.indptr[-1]]),
-                readers=np.concatenate([tied.readers, memory.members]),
-                bits=np.concatenate([tied.bits, no_bits]),
-            ),
-        )
-    )

@@ -71,6 +71,11 @@ class MemoryDemand:
         """Whether no host needs more than it has; shape [] or [placements]."""
         return np.asarray((self.use(placements) <= self.limits).all(axis=-1))
 
+    @property
+    def least_bytes(self) -> int:
+        """What all hosts together hold at least, wherever anything is placed."""
+        return int(self.own_bytes.sum() + self.set_bytes.sum() + self.working_bytes.max(initial=0))
+
     def prefix_use(self) -> IntArray:
         """Bytes that the operators before each position, and those from it on, need.
 
@@ -137,22 +142,20 @@ def memory_demand(graph: Graph, table: CostTable, scenario: Scenario) -> MemoryD
     n = len(graph.operators)
     is_training = scenario.workload.is_training
     held = [*_parameter_sets(graph, scenario)]
-    working = np.zeros(n, np.int64)
+    working = [0] * n
     if is_training:
         held += _saved_tensors(graph, table)
     else:
-        sizes = graph.tensor_bytes
-        working[:] = [
-            sizes[[*operator.inputs, *operator.outputs]].sum() for operator in graph.operators
-        ]
+        sizes = graph.tensor_bytes.tolist()
+        working = [sum(sizes[t] for t in (*op.inputs, *op.outputs)) for op in graph.operators]
     hosts = len(limits)
-    if hosts * sum(size for _, size in held) + float(working.max(initial=0)) > MAX_TOTAL:
+    if hosts * sum(size for _, size in held) + max(working, default=0) > MAX_TOTAL:
         raise PlanError(
             "the model needs more than 2^62 bytes of memory",
             code="PLN411",
             hint="check the sizes of its parameters and tensors",
         )
-    return _demand(limits, np.zeros(n, np.int64), working, held)
+    return _demand(limits, np.zeros(n, np.int64), np.array(working, np.int64), held)
 
 
 def _parameter_sets(graph: Graph, scenario: Scenario) -> Iterator[ByteSet]:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 
 from planner.branching import search
+from planner.errors import SolverError
 from planner.graphs import IntArray
 from planner.lagrangian import relax
 from planner.memory_demands import nothing_fits
@@ -23,6 +24,9 @@ from planner.solutions import Capabilities, Limits, Solution, Status, bounded_so
 TOLERANCE = 1e-9
 """Prices are rounded down, and integer programs are solved in floating point: relative."""
 
+MILP_S = 2e-4
+"""Seconds per operator that it takes to write an integer program, roughly."""
+
 MAX_NODES = 400
 """Branch and bound goes no further: where this is not enough, an integer program does better."""
 
@@ -34,6 +38,7 @@ class Budget:
     requires = ("ortools",)
     capabilities = Capabilities(
         is_exact=True,
+        runs_engines=True,
         honours_memory=True,
         tolerance=TOLERANCE,
         summary="memory limits as prices on the minimum cut; gap reported, `--gap 0` closes it",
@@ -105,7 +110,9 @@ class _Search:
 
     def run(self) -> _Search:
         """Search until the gap is small enough, nothing fits, or the time is over."""
-        root = relax(self.problem, feasible_placements(self.problem))
+        seconds = self.limits.seconds
+        deadline = None if seconds is None else self.started + seconds
+        root = relax(self.problem, feasible_placements(self.problem), deadline)
         self.placement, self.lower_bound = root.placement, root.lower_bound
         cuts = "1 minimum cut" if root.n_cuts == 1 else f"{root.n_cuts} minimum cuts"
         self.words.append(f"Lagrangian relaxation, {cuts}")
@@ -113,13 +120,12 @@ class _Search:
             self.words[-1] += f", gap {self.gap:.2%}" if self.placement is not None else ", no plan"
         if self.is_close:
             return self
-        seconds = self.limits.seconds
         found = search(
             self.problem,
             root,
             gap=max(1e-12, self.wanted),
             max_nodes=MAX_NODES,
-            deadline=None if seconds is None else self.started + seconds,
+            deadline=deadline,
         )
         self.placement = found.placement
         self.lower_bound = max(self.lower_bound, found.lower_bound)
@@ -134,16 +140,35 @@ class _Search:
         limits = replace(self.limits, gap=min(self.wanted, 0.99))
         if limits.seconds is not None:
             left = self.started + limits.seconds - time.perf_counter()
-            limits = replace(limits, seconds=max(0.01, left))
-        answer = solve_model(
-            self.problem, limits=limits, incumbent=self.placement, lower_bound=self.lower_bound
-        )
+            if left < self.problem.n_operators * MILP_S:
+                self._give_up("no time is left for an integer program")
+                return
+            limits = replace(limits, seconds=left)
+        try:
+            answer = solve_model(
+                self.problem, limits=limits, incumbent=self.placement, lower_bound=self.lower_bound
+            )
+        except SolverError as error:
+            self._give_up(error.message)
+            return
         self.placement = answer.placement
         self.lower_bound = max(self.lower_bound, answer.lower_bound)
         self.version += f", {answer.version}"
         self.words.append(answer.message)
         if answer.placement is None:
             raise no_placement(Budget.name, answer, self.problem.goal.quantum_s)
+
+    def _give_up(self, why: str) -> None:
+        """Stay with what is known, if that is a placement."""
+        self.words.append(why)
+        if self.placement is None:
+            bound_s = self.lower_bound * self.problem.goal.quantum_s
+            raise SolverError(
+                f"`{Budget.name}` found no placement before it stopped ({'; '.join(self.words)}); "
+                f"best bound: no placement takes less than {bound_s:.6g} s",
+                code="PLN501",
+                hint="allow more time",
+            )
 
 
 SOLVER = Budget()

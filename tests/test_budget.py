@@ -21,7 +21,7 @@ from planner.solutions import Limits, Status
 from planner.solvers import budget
 from planner.solving import solve
 from tests.strategies import limited_problems
-from tests.toys import costs_document, diamond
+from tests.toys import costs_document, diamond, graph_of, operator
 
 relaxed = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -189,16 +189,57 @@ def test_a_search_that_ends_early_keeps_a_true_bound() -> None:
     assert seen[False] >= 1
 
 
-def test_no_time_at_all_is_said() -> None:
-    """With a time limit of almost nothing there is a bound, and no plan is called optimal."""
+@pytest.fixture(scope="module")
+def open_gap() -> Problem:
+    """A problem whose relaxation leaves a gap that branch and bound alone would close."""
     graph, costs = _open_gap()
-    problem = build_problem(graph, costs)
-    try:
-        solution = solve(problem, "budget", limits=Limits(gap=0.0, seconds=1e-9))
-    except SolverError as error:
-        assert error.exit_code == 5  # noqa: PT017
-        return
-    assert solution.status in (Status.LIMIT, Status.OPTIMAL)
+    return build_problem(graph, costs)
+
+
+def test_no_time_at_all_is_said(open_gap: Problem) -> None:
+    """There is a bound and a plan, and no integer program is written for it."""
+    solution = solve(open_gap, "budget", limits=Limits(gap=0.0, seconds=1e-9))
+    assert solution.status is Status.LIMIT
+    assert not solution.is_proved
+    assert "no time is left for an integer program" in solution.message
+    assert solution.lower_bound < solution.value
+
+
+def test_an_engine_that_fails_takes_nothing_away(
+    open_gap: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise SolverError("`cbc` crashed", code="PLN501")
+
+    monkeypatch.setattr(budget, "MAX_NODES", 0)
+    monkeypatch.setattr("planner.pyomo_engines.solve_model", fail)
+    known = solve(open_gap, "budget")
+    solution = solve(open_gap, "budget", limits=Limits(gap=0.0))
+    assert solution.status is Status.LIMIT
+    assert "`cbc` crashed" in solution.message
+    assert (solution.value, solution.lower_bound) == (known.value, known.lower_bound)
+
+
+@pytest.mark.parametrize("solver", ["budget", "pyomo", "auto"])
+def test_limits_that_are_too_small_together(solver: str) -> None:
+    """By one byte, on a graph whose operators could be on either host."""
+    names = [f"v{i}" for i in range(40)]
+    graph = graph_of(
+        [operator(name, ["x"], 1000, [f"{name}.w"]) for name in names],
+        [f"{name}_out" for name in names],
+        parameters=[(f"{name}.w", 1000 + 37 * i) for i, name in enumerate(names)],
+    )
+    document = costs_document(graph, 2)
+    everything = sum(2 * p.size_bytes for p in graph.parameters) + 600_000
+    for share, host in zip((0.4, 0.6), document["hosts"], strict=True):  # type: ignore[call-overload]
+        host["memory_bytes"] = int(everything * share)
+    document["hosts"][0]["memory_bytes"] -= 1  # type: ignore[index]
+    problem = build_problem(graph, check_costs(document, "short"))
+    assert problem.memory is not None
+    assert problem.memory.limits.sum() == everything - 1
+    with pytest.raises(PlanError) as caught:
+        solve(problem, solver)
+    assert caught.value.code == "PLN406"
 
 
 def _open_gap() -> tuple[Graph, Costs]:

@@ -22,7 +22,7 @@ from planner.pricing import priced
 from planner.problems import Problem
 from planner.quotients import quotient
 from tests.strategies import limited_problems
-from tests.toys import costs_document, diamond, tied_pair
+from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
 
 relaxed = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -156,6 +156,21 @@ def test_what_limits_decide_excludes_nothing_that_fits(
 
     check()
     assert tightest > 50
+
+
+def test_more_bytes_than_can_be_counted() -> None:
+    huge = 2**53
+    readers = [f"i{k}" for k in range(2048)]
+    graph = graph_of(
+        [operator(name, ["x"], huge) for name in readers]
+        + [operator("all", [f"{name}_out" for name in readers], 1)],
+        ["all_out"],
+    )
+    document = costs_document(graph, 2, workload={"mode": "inference"})
+    document["hosts"][0]["memory_bytes"] = huge  # type: ignore[index]
+    with pytest.raises(PlanError) as caught:
+        build_problem(graph, check_costs(document, "huge"))
+    assert caught.value.code == "PLN411"
 
 
 def demand(problem: Problem) -> MemoryDemand:
