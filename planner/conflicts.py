@@ -8,6 +8,8 @@ somebody who can tell whether the rest can be kept.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -58,7 +60,11 @@ class MemoryConflict:
 
 
 def explain_memory(
-    graph: Graph, table: CostTable, scenario: Scenario, is_feasible: Oracle
+    graph: Graph,
+    table: CostTable,
+    scenario: Scenario,
+    is_feasible: Oracle,
+    until: float = math.inf,
 ) -> PlanError:
     """The error of a task whose rules can be kept, but not within its memory limits.
 
@@ -67,8 +73,9 @@ def explain_memory(
         table: Its costs.
         scenario: A task that no placement satisfies.
         is_feasible: Asked only where limits of several hosts conflict.
+        until: When to stop looking for a smaller set, as a time of `time.monotonic()`.
     """
-    conflict = memory_conflict(graph, table, scenario, is_feasible)
+    conflict = memory_conflict(graph, table, scenario, is_feasible, until)
     alone = formulate(graph, table, conflict.scenario)
     is_single = len(conflict.hosts) == 1
     if is_single:
@@ -86,7 +93,10 @@ def explain_memory(
         lines.append("some of this may not be needed: the search for a smaller set was cut short")
     hosts = " or ".join(f"`{alone.hosts[host]}`" for host in conflict.hosts)
     drop = ", or drop one of these rules" if rules else ""
-    need = f" (`memory_bytes` of {int(_forced_use(whole)[conflict.hosts[0]])})" if is_single else ""
+    need = ""
+    if is_single:
+        least = int(_forced_use(whole)[conflict.hosts[0]])
+        need = f" (`memory_bytes` of at least {least})"
     return PlanError(
         "\n  ".join(lines),
         code="PLN406",
@@ -96,7 +106,11 @@ def explain_memory(
 
 
 def memory_conflict(
-    graph: Graph, table: CostTable, scenario: Scenario, is_feasible: Oracle
+    graph: Graph,
+    table: CostTable,
+    scenario: Scenario,
+    is_feasible: Oracle,
+    until: float = math.inf,
 ) -> MemoryConflict:
     """A minimal set of limits and rules that no placement keeps; see `explain_memory`."""
     rules = scenario.rules
@@ -123,14 +137,15 @@ def memory_conflict(
     if len(tight):
         item: Item = ("limit", int(tight[0]))
         kept, is_minimal = _shrink(
-            items, lambda rest: _cannot_hold(problem_of([*rest, item])), None
+            items, lambda rest: _cannot_hold(problem_of([*rest, item])), until
         )
         kept.append(item)
     else:
         asked = _Asked(is_feasible)
         kept, is_minimal = _shrink(
-            [*reversed(limits), *items], lambda rest: asked.is_conflict(problem_of(rest)), asked
+            [*reversed(limits), *items], lambda rest: asked.is_conflict(problem_of(rest)), until
         )
+        is_minimal &= asked.is_sure
     return MemoryConflict(
         scenario=_scenario_with(scenario, kept),
         hosts=tuple(sorted(i for kind, i in kept if kind == "limit")),
@@ -208,9 +223,9 @@ def _is_easy(problem: Problem) -> bool:
 
 
 def _shrink(
-    items: Sequence[Item], is_conflict: Callable[[Sequence[Item]], bool], asked: _Asked | None
+    items: Sequence[Item], is_conflict: Callable[[Sequence[Item]], bool], until: float
 ) -> tuple[list[Item], bool]:
-    """A minimal part of `items` that still conflicts, and whether it is known to be minimal.
+    """A minimal part of `items` that still conflicts, and whether there was time to find it.
 
     Halves are left out first, then quarters, and single items in the end: what was needed then is
     needed still, because less never conflicts more.
@@ -220,13 +235,15 @@ def _shrink(
     while size:
         start = 0
         while start < len(kept):
+            if time.monotonic() > until:
+                return kept, False
             rest = kept[:start] + kept[start + size :]
             if is_conflict(rest):
                 kept = rest
             else:
                 start += size
         size //= 2
-    return kept, asked is None or asked.is_sure
+    return kept, True
 
 
 def _host_clauses(whole: Problem, alone: Problem, host: int) -> Iterator[str]:
@@ -283,7 +300,7 @@ def _figures(problem: Problem, hosts: Sequence[int]) -> Iterator[str]:
         text = f"`{names[v]}` alone needs {format_memory(int(needs[v]))}"
         yield f"{text}, more than any host that it may be on"
         return
-    total = int(memory.own_bytes.sum() + memory.set_bytes.sum() + memory.working_bytes.max())
+    total = memory.least_bytes
     if total > memory.limits.sum():
         yield (
             f"all operators together need {format_memory(total)}, "

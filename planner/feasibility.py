@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Constraints:
         before, after: Arcs: the operator `before[i]` is not placed after `after[i]`; [arcs].
         reason: What each arc comes from, an index that `describe` understands; [arcs].
         is_data: Whether an arc is a tensor's, not another rule's; shape [arcs].
+        rule: Which of the user's rules an arc comes from, -1 if from none: tensors, and trained
+            parameters that are read together; shape [arcs].
         describe: (before, after, reason) → a clause in words, for a chain of reasons.
         describe_bound: (operator, low or high) → why an operator is bound, in words.
     """
@@ -40,6 +43,7 @@ class Constraints:
     after: IntArray
     reason: IntArray
     is_data: BoolArray
+    rule: IntArray
     describe: Describe
     describe_bound: Callable[[int, bool], str]
 
@@ -56,6 +60,7 @@ class Constraints:
             after=self.after[arcs],
             reason=self.reason[arcs],
             is_data=self.is_data[arcs],
+            rule=self.rule[arcs],
         )
 
     @cached_property
@@ -162,24 +167,63 @@ class Conflict:
 
 
 def conflict_of(constraints: Constraints) -> Conflict | None:
-    """A shortest chain of rules that contradict each other; None if some placement is feasible.
+    """A chain of few rules that contradict each other; None if some placement is feasible.
 
-    Without any one of its rules the others can be kept: the path is simple, and nothing else in the
-    set bounds what is on it.
+    Without any one of its rules the others can be kept. Data flows as it does: tensors are no
+    rules that could be dropped.
     """
-    chains = []
+    conflict = _shortest_chain(constraints)
+    if conflict is None:
+        return None
+    last = constraints.n_hosts - 1
+    low, high = np.zeros_like(constraints.low), np.full_like(constraints.high, last)
+    low[conflict.late] = constraints.low[conflict.late]
+    high[conflict.early] = constraints.high[conflict.early]
+    between = replace(constraints, low=low, high=high)
+    # The path has the fewest arcs of rules, but a rule may have several, and others be spared.
+    needed = set(constraints.rule[list(conflict.arcs)].tolist()) - {-1}
+    for rule in sorted(needed):
+        others = np.flatnonzero(np.isin(constraints.rule, [-1, *(needed - {rule})]))
+        shorter = _shortest_chain(between.take(others))
+        if shorter is not None:
+            arcs = tuple(others[list(shorter.arcs)].tolist())
+            conflict = replace(conflict, arcs=arcs)
+            needed = set(constraints.rule[list(arcs)].tolist()) - {-1}
+    return conflict
+
+
+def _shortest_chain(constraints: Constraints) -> Conflict | None:
+    """Of all chains from a bound to one that contradicts it, one with the fewest rules.
+
+    Dijkstra's algorithm, backwards from what is bound early; of equal ones the one with the fewest
+    arcs.
+    """
+    n = len(constraints.low)
+    order = np.argsort(constraints.after, kind="stable")
+    row = np.searchsorted(constraints.after[order], np.arange(n + 1)).tolist()
+    best: tuple[tuple[int, int], Conflict] | None = None
     for host in range(constraints.n_hosts - 1):
-        found = closed_before(constraints, np.flatnonzero(constraints.high <= host))
-        # A breadth-first search finds what is near first.
-        clash = next((v for v in found.arc_to if constraints.low[v] > host), None)
-        if clash is not None:
-            chains.append(_chain(constraints, found, clash))
-    return min(chains, key=lambda chain: len(chain.arcs), default=None)
+        starts = np.flatnonzero(constraints.high <= host).tolist()
+        heap = [((0, 0), v, -1) for v in starts]
+        arc_to: dict[int, int] = {}
+        while heap:
+            cost, vertex, arc = heappop(heap)
+            if vertex in arc_to:
+                continue
+            arc_to[vertex] = arc
+            if constraints.low[vertex] > host:
+                if best is None or cost < best[0]:
+                    best = cost, _chain(constraints, arc_to, vertex)
+                break
+            for onward in order[row[vertex] : row[vertex + 1]].tolist():
+                n_rules = cost[0] + int(constraints.rule[onward] >= 0)
+                heappush(heap, ((n_rules, cost[1] + 1), int(constraints.before[onward]), onward))
+    return best[1] if best is not None else None
 
 
-def _chain(constraints: Constraints, found: Closure, clash: int) -> Conflict:
+def _chain(constraints: Constraints, arc_to: dict[int, int], clash: int) -> Conflict:
     path, vertex = [], clash
-    while (arc := found.arc_to[vertex]) >= 0:
+    while (arc := arc_to[vertex]) >= 0:
         path.append(arc)
         vertex = int(constraints.after[arc])
     return Conflict(late=clash, early=vertex, arcs=tuple(reversed(path)))

@@ -134,13 +134,20 @@ class _RuleArcs:
     before: list[int] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    rule: list[int] = field(default_factory=list)
 
-    def same_host(self, operators: list[int], words: str) -> None:
+    def add(self, before: int, after: int, words: str, rule: int) -> None:
+        """One arc; `rule` is the number of the user's rule that it comes from, or -1."""
+        self.before.append(before)
+        self.after.append(after)
+        self.words.append(words)
+        self.rule.append(rule)
+
+    def same_host(self, operators: list[int], words: str, rule: int) -> None:
         """Tie operators to one host by arcs both ways along the list."""
         for one, other in pairwise(operators):
-            self.before += [one, other]
-            self.after += [other, one]
-            self.words += [words, words]
+            self.add(one, other, words, rule)
+            self.add(other, one, words, rule)
 
 
 def _constraints(
@@ -179,14 +186,12 @@ def _constraints(
                 text = f"`{graph.operators[operator].name}` reads `{item.name}`, and {words}"
                 bind(operator, host, text, from_below=False)
         for operator in item.consumers if item.producer != GRAPH_INPUT else ():
-            arcs.before.append(operator)
-            arcs.after.append(item.producer)
-            arcs.words.append(words)
-    for group in rules.together:
-        arcs.same_host(list(group), "they are kept together")
+            arcs.add(operator, item.producer, words, tensor)
+    for number, group in enumerate(rules.together, len(graph.tensors)):
+        arcs.same_host(list(group), "they are kept together", number)
     for parameter, readers in kept_together:
         name = graph.parameters[parameter].name
-        arcs.same_host(readers.tolist(), f"both read the trainable parameter `{name}`")
+        arcs.same_host(readers.tolist(), f"both read the trainable parameter `{name}`", -1)
     return _with_data_arcs(graph, scenario, arcs, low, high, reasons)
 
 
@@ -228,6 +233,7 @@ def _with_data_arcs(
         after=np.concatenate([consumers[data], np.array(arcs.after, np.int64)]),
         reason=np.concatenate([tensor_of[data], rule_reasons]),
         is_data=np.arange(len(data) + len(arcs.words)) < len(data),
+        rule=np.concatenate([np.full(len(data), -1), np.array(arcs.rule, np.int64)]),
         describe=describe,
         describe_bound=describe_bound,
     )

@@ -173,10 +173,12 @@ def test_every_chain_of_rules_is_a_conflict_and_is_minimal(case: tuple[Graph, Co
     chain = np.array(conflict.arcs, np.int64)
     low, high = np.zeros_like(rules.low), np.full_like(rules.high, rules.n_hosts - 1)
     low[conflict.late], high[conflict.early] = rules.low[conflict.late], rules.high[conflict.early]
-    named = replace(rules.take(chain), low=low, high=high)
+    told = set(rules.rule[chain].tolist()) - {-1}
+    # Data flows as it does, whatever rules are dropped.
+    named = replace(rules, low=low, high=high).take(np.isin(rules.rule, [-1, *told]))
     assert conflict_of(named) is not None
-    for without in range(len(chain)):
-        assert conflict_of(named.take(np.arange(len(chain)) != without)) is None
+    for without in told:
+        assert conflict_of(named.take(named.rule != without)) is None
     assert conflict_of(replace(named, low=np.zeros_like(low))) is None
     assert conflict_of(replace(named, high=np.full_like(high, rules.n_hosts - 1))) is None
     with pytest.raises(PlanError, match="no placement satisfies the rules") as caught:
@@ -201,6 +203,13 @@ def test_neighbours_that_are_pinned_apart() -> None:
         "no placement satisfies the rules",
         "because `stem` is pinned to `h1`, but its consumer `right` is pinned to `h0`",
     ]
+
+
+def test_rules_that_data_alone_would_replace_are_not_told() -> None:
+    """`join` reads what descends from `stem`: that they are kept together adds nothing."""
+    told = reasons(diamond(), pins=pins(stem="h1", join="h0"), together=[["stem", "join"]])
+    assert not any("kept together" in line for line in told)
+    assert told[1] == "because `join` is pinned to `h0`"
 
 
 def test_the_shortest_of_several_chains_is_told() -> None:
@@ -270,7 +279,7 @@ def test_the_smallest_device_part_is_too_large() -> None:
         "  the largest of 2 operators that must be there: `fc` 300.0 MiB, `conv1` 100.0 MiB",
     ]
     assert error.hint is not None
-    assert error.hint.startswith("allow `h0` more memory (`memory_bytes` of 4194")
+    assert error.hint.startswith("allow `h0` more memory (`memory_bytes` of at least 4194")
     assert error.hint.endswith(", or drop one of these rules")
 
 
@@ -352,3 +361,14 @@ def test_questions_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     error = explained(oracle, limits, **some)
     assert len(asked) <= 1
     assert "PLN406" in str(error)
+
+
+def test_an_explanation_ends_when_its_time_is_over() -> None:
+    graph = weighty()
+    costs = check_costs(costs_document(graph, 2, pins=pins(conv1="h0", fc="h0")), "costs")
+    scenario, table = priced(graph, costs)
+    error = explain_memory(
+        graph, table, with_limits(scenario, (90 * 2**20, None)), never, until=-1.0
+    )
+    assert "`fc` is pinned" in error.message  # which it would not take
+    assert "the search for a smaller set was cut short" in error.message
