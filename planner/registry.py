@@ -105,23 +105,27 @@ class Registry(Generic[P]):
         plugin = self.peek(name)
         absent = self.missing(name)
         if absent:
-            extra = INSTALL_WITH.get(absent[0])
-            package = f"'{OWN_DISTRIBUTION}[{extra}]'" if extra else " ".join(absent)
-            raise PluginError(
-                f"{self.what} `{name}` needs `{absent[0]}`, which is not installed",
-                code="PLN302",
-                where=where,
-                hint=f"pip install {package}",
-                exit_code=4,
-            )
+            raise self._absent(name, absent, where)
         self._usable[name] = plugin
         return plugin
+
+    def _absent(self, name: str, modules: list[str], where: str | None) -> PluginError:
+        extra = INSTALL_WITH.get(modules[0])
+        package = f"'{OWN_DISTRIBUTION}[{extra}]'" if extra else " ".join(modules)
+        return PluginError(
+            f"{self.what} `{name}` needs `{modules[0]}`, which is not installed",
+            code="PLN302",
+            where=where,
+            hint=f"pip install {package}",
+            exit_code=4,
+        )
 
     def peek(self, name: str) -> P:
         """The registered plug-in `name`, whether or not what it needs is installed.
 
         Raises:
-            PluginError: If it is provided twice or does not load.
+            PluginError: If it is provided twice, does not load, or needs a module at once that is
+                not installed.
         """
         if name in self._loaded:
             return self._loaded[name]
@@ -137,6 +141,11 @@ class Registry(Generic[P]):
             module = importlib.import_module(point.module)
             plugin = cast(P, getattr(module, point.attr))
         except Exception as error:  # a plug-in may fail in any way; say which
+            module_name = getattr(error, "name", None) or ""
+            absent = module_name.partition(".")[0]
+            is_its_own = absent == point.module.partition(".")[0]
+            if isinstance(error, ModuleNotFoundError) and absent and not is_its_own:
+                raise self._absent(name, [absent], point.value) from error
             raise PluginError(
                 f"{self.what} `{name}` does not load: {type(error).__name__}: {error}",
                 code="PLN312",
