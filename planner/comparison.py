@@ -12,11 +12,11 @@ from planner.errors import PlannerError
 from planner.formulation import formulate
 from planner.graphs import Graph, IntArray
 from planner.outcomes import objective_s
-from planner.planning import explained
+from planner.planning import explained, ratio_of
 from planner.pricing import priced
 from planner.problems import Problem
 from planner.registry import SOLVERS
-from planner.solutions import Status
+from planner.solutions import Limits, Status
 from planner.solving import solve
 
 MAX_OPERATORS = {"networkx": 5_000, "pulp": 1_500, "pyomo": 1_500}
@@ -44,8 +44,12 @@ class Comparison:
         return asdict(self)
 
 
-def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Comparison]:
+def compare(
+    graph: Graph, costs: Costs, solvers: Sequence[str] = (), *, limits: Limits | None = None
+) -> list[Comparison]:
     """Ask every solver and policy, or only `solvers`; ratios are to the best feasible one.
+
+    Each may take as long as `limits` say.
 
     Raises:
         PlannerError: If costs are missing, no placement is feasible, or a name is unknown.
@@ -62,18 +66,25 @@ def compare(graph: Graph, costs: Costs, solvers: Sequence[str] = ()) -> list[Com
         if not solvers and limit is not None and problem.n_operators > limit:
             rows.append(_refused(name, f"left out above {limit} operators; name it to run it"))
             continue
-        with explained(graph, table, scenario):
-            rows.append(_ask(name, problem, lambda p: objective_s(graph, table, scenario, p)))
+        with explained(graph, table, scenario, limits):
+            rows.append(
+                _ask(name, problem, lambda p: objective_s(graph, table, scenario, p), limits)
+            )
     best = min((row.total_s for row in rows if row.total_s is not None), default=0.0)
     return [
-        replace(row, ratio=row.total_s / best) if row.total_s is not None and best > 0 else row
+        replace(row, ratio=ratio_of(row.total_s, best)) if row.total_s is not None else row
         for row in rows
     ]
 
 
-def _ask(name: str, problem: Problem, total_of: Callable[[IntArray], float]) -> Comparison:
+def _ask(
+    name: str,
+    problem: Problem,
+    total_of: Callable[[IntArray], float],
+    limits: Limits | None,
+) -> Comparison:
     try:
-        solution = solve(problem, name)
+        solution = solve(problem, name, limits=_own(name, limits))
     except PlannerError as error:
         if error.exit_code == 3:
             raise
@@ -89,6 +100,13 @@ def _ask(name: str, problem: Problem, total_of: Callable[[IntArray], float]) -> 
         seconds=solution.seconds,
         message=solution.message,
     )
+
+
+def _own(name: str, limits: Limits | None) -> Limits | None:
+    """The limits as they are for one solver: not all of them run another program."""
+    if limits is None or SOLVERS.get(name).capabilities.runs_engines:
+        return limits
+    return replace(limits, engine=None)
 
 
 def _refused(name: str, message: str) -> Comparison:

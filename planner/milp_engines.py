@@ -143,7 +143,8 @@ def _cbc_run(
         values=_cbc_values(rows) if has_values else None,
         # Without integers, or with none left, CBC solves an LP and has no more to say of a bound.
         bound=cbc_bound(text) if "Result - " in text else _objective(first),
-        message=" ".join(first.split()),
+        # What follows is a value in the units of the file.
+        message=" ".join(first.partition(" - objective value")[0].split()),
         version=version,
     )
 

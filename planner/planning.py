@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 
 from planner.cost_files import Costs
 from planner.costs import CostTable
@@ -24,8 +26,8 @@ from planner.scenarios import Objective, Scenario
 from planner.solutions import Limits, Solution, Status
 from planner.solving import AUTO, solve
 
-PATIENCE_S = 5.0
-"""Seconds for each question of an explanation why nothing fits."""
+PATIENCE_S = 20.0
+"""Seconds for an explanation why nothing fits; after that it is one that may say too much."""
 
 BASELINES = ("device-only", "server-only", "best-prefix", "best-layer", "dads")
 
@@ -53,7 +55,7 @@ def plan(
     """
     scenario, table = priced(graph, costs)
     problem = formulate(graph, table, scenario)
-    with explained(graph, table, scenario):
+    with explained(graph, table, scenario, limits):
         solution = solve(problem, solver, limits=limits)
     if solution.status is Status.INFEASIBLE:
         raise PlanError(
@@ -103,7 +105,9 @@ def plan(
 
 
 @contextmanager
-def explained(graph: Graph, table: CostTable, scenario: Scenario) -> Iterator[None]:
+def explained(
+    graph: Graph, table: CostTable, scenario: Scenario, limits: Limits | None = None
+) -> Iterator[None]:
     """Say which limits and rules conflict where a solver only finds that nothing fits."""
     try:
         yield
@@ -112,19 +116,23 @@ def explained(graph: Graph, table: CostTable, scenario: Scenario) -> Iterator[No
             raise
         from planner.conflicts import explain_memory
 
-        raise explain_memory(graph, table, scenario, _has_a_plan) from None
+        given = limits.seconds if limits is not None else None
+        until = time.monotonic() + min(PATIENCE_S, given or PATIENCE_S)
 
+        def has_a_plan(problem: Problem) -> bool | None:
+            """Whether any placement keeps rules and limits; None if that takes too long."""
+            seconds = max(0.01, until - time.monotonic())
+            workload = replace(problem.workload, objective=Objective.DELAY)
+            problem = replace(problem, workload=workload)
+            try:
+                solve(problem, "budget", limits=Limits(seconds=seconds))
+            except PlanError:
+                return False
+            except SolverError:
+                return None
+            return True
 
-def _has_a_plan(problem: Problem) -> bool | None:
-    """Whether any placement keeps rules and limits; None if that takes too long to find out."""
-    workload = replace(problem.workload, objective=Objective.DELAY)
-    try:
-        solve(replace(problem, workload=workload), "budget", limits=Limits(seconds=PATIENCE_S))
-    except PlanError:
-        return False
-    except SolverError:
-        return None
-    return True
+        raise explain_memory(graph, table, scenario, has_a_plan, until=until) from None
 
 
 def tool_version() -> str:
@@ -168,11 +176,12 @@ def _check(
     ticks_s = solution.value * solution.quantum_s
     rounding = rounding_s(problem, solution.quantum_s)
     tolerance = rounding + 1e-9 * found
-    is_coarse = solution.is_proved and rounding > 1e-3 * found
+    # Below this not even the finest tick of a float64 is fine.
+    is_coarse = solution.is_proved and rounding > 1e-3 * found > 1e-290
     is_clipped = not solution.is_proved and solution.value > problem.goal.bound
     surplus = found - ticks_s
     is_off = surplus < -tolerance or (surplus > tolerance and not is_clipped)
-    if broken or is_off or (is_coarse and found > 0):
+    if broken or is_off or is_coarse:
         figures = f"{found} s, its ticks of {solution.quantum_s} s say {ticks_s} s"
         raise SolverError(
             f"the answer of `{solution.solver}` does not hold: {broken[0] if broken else figures}",
@@ -223,6 +232,13 @@ def baseline(
         is_feasible=True,
         is_as_published=solution.status is not Status.REPAIRED,
         total_s=total,
-        ratio=total / best_s if best_s > 0 else None,
+        ratio=ratio_of(total, best_s),
         message=message,
     )
+
+
+def ratio_of(total_s: float, best_s: float) -> float | None:
+    """How many times longer something takes; None where that is no number."""
+    if best_s <= 0 or not isfinite(total_s / best_s):
+        return None
+    return total_s / best_s

@@ -16,6 +16,9 @@ from planner.terms import Ticks
 if TYPE_CHECKING:
     from planner.problems import Problem
 
+MIN_EXPONENT = -1074
+"""A float64 has nothing smaller than 2 to this."""
+
 MAX_TICKS = 2**60
 """The sum of all finite costs stays below this, so that int64 flows cannot overflow."""
 
@@ -56,7 +59,8 @@ def in_ticks(flat: FloatArray, paid: BoolArray) -> tuple[IntArray, float, int]:
     bound_s = max([float(flat[part].sum()) for part in paid]) * (1 + 1e-9)
     total = float(np.minimum(flat, bound_s).sum()) * (1 + 1e-9)
     slack = 2 * len(flat) + 2
-    exponent = 0 if total == 0 else int(np.frexp(total / (MAX_TICKS - slack))[1])
+    share = total / (MAX_TICKS - slack)
+    exponent = int(np.frexp(share)[1]) if share else (MIN_EXPONENT if total else 0)
     rounded = np.rint(_scaled(np.minimum(flat, 2 * bound_s), -exponent)).astype(np.int64)
     bound = max([int(rounded[part].sum()) for part in paid])
     clipped = np.where(flat > bound_s, bound + 1, np.minimum(rounded, bound + 1))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from planner.errors import SolverError
+from planner.errors import PlanError, SolverError
 from planner.graphs import IntArray
 from planner.scenarios import Objective
 
@@ -43,11 +44,24 @@ class Limits:
         gap: The relative gap between value and lower bound with which it may stop; None leaves
             that to the solver, 0 asks for the optimum.
         engine: The program that solves integer programs, for solvers with a choice.
+
+    Raises:
+        PlanError: If a time is not > 0, or a gap no fraction.
     """
 
     seconds: float | None = None
     gap: float | None = None
     engine: str | None = None
+
+    def __post_init__(self) -> None:
+        wrong = {}
+        if self.seconds is not None and not 0 < self.seconds < inf:
+            wrong["seconds"] = "a time > 0"
+        if self.gap is not None and not 0 <= self.gap < 1:
+            wrong["gap"] = "a fraction from 0 to below 1"
+        for name, expected in wrong.items():
+            text = f"`{name}` is {getattr(self, name)!r}, expected {expected}"
+            raise PlanError(text, code="PLN410", where=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +75,7 @@ class Capabilities:
         summary: One line for people.
         honours_memory: Whether it keeps memory limits. A policy need not: its answer is checked.
         objectives: What it can minimise.
+        runs_engines: Whether it has a program solve integer programs, which can be named.
         tolerance: What its proofs in floating point may leave open, relative; 0 in whole numbers.
     """
 
@@ -70,6 +85,7 @@ class Capabilities:
     max_free_operators: int | None = None
     honours_memory: bool = False
     objectives: tuple[Objective, ...] = (Objective.DELAY,)
+    runs_engines: bool = False
     tolerance: float = 0.0
 
 

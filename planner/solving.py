@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
 import numpy as np
 
-from planner.errors import PlanError
+from planner.errors import PlanError, SolverError
 from planner.feasibility import feasible_extremes
-from planner.memory_demands import shortage
+from planner.memory_demands import nothing_fits, shortage
 from planner.problems import Problem
 from planner.registry import SOLVERS
 from planner.scenarios import Objective
@@ -48,11 +49,22 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
         PluginError: If there is no such solver, or it lacks a dependency.
     """
     chosen = SOLVERS.get(choose(problem) if solver == AUTO else solver, where="solver")
+    limits = limits or NO_LIMITS
     feasible_extremes(problem.constraints)
     _check_capabilities(chosen, problem)
-    limits = limits or NO_LIMITS
+    if limits.engine is not None and solver != AUTO and not chosen.capabilities.runs_engines:
+        raise PlanError(
+            f"solver `{chosen.name}` runs no other program, so there is no choice of one",
+            code="PLN405",
+            where="engine",
+            hint="leave out `--engine`, or use `pulp`, `pyomo` or `budget`",
+        )
+    memory = problem.memory
+    if memory is not None and memory.least_bytes > memory.limits.sum():
+        raise nothing_fits()
     if solver == AUTO and limits.gap is None:
         limits = replace(limits, gap=0.0)  # whoever leaves the choice to us wants the optimum
+    started = time.perf_counter()
     solution = chosen.solve(problem, limits=limits)
     if isinstance(solution.certificate, DeferredCertificate):
         return solution
@@ -61,7 +73,18 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
     # Exact solvers find the same value, so they all go through the same sequence of ticks.
     while solution.has_bound and problem.goal.is_coarse_for(solution.value):
         problem = problem.with_incumbent(solution.placement)
-        solution = chosen.solve(problem, limits=limits)
+        if limits.seconds is not None:
+            left = limits.seconds - (time.perf_counter() - started)
+            if left <= 0:
+                break
+            limits = replace(limits, seconds=left)
+        try:
+            sharper = chosen.solve(problem, limits=limits)
+        except SolverError:
+            break  # what is known stays true, in coarser ticks
+        if not sharper.has_bound:
+            break
+        solution = sharper
     return solution
 
 

@@ -93,7 +93,8 @@ def _prefix(problem: Problem, allowed: npt.NDArray[np.bool_] | None, what: str) 
         placement = best_prefix(problem, problem.ticks.terms, allowed)
     if placement is None:
         shown = np.full(problem.n_operators, problem.n_hosts - 1, np.int64)
-        return shown, Status.INFEASIBLE, f"no {what} keeps the rules"
+        limits = " and memory limits" if problem.memory is not None else ""
+        return shown, Status.INFEASIBLE, f"no {what} keeps the rules{limits}"
     return placement, Status.FEASIBLE, f"best {what}"
 
 

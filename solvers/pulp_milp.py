@@ -17,6 +17,7 @@ class PulpMilp:
     requires = ("pulp",)
     capabilities = Capabilities(
         is_exact=True,
+        runs_engines=True,
         tolerance=TOLERANCE,
         summary="the delay as a MILP (PuLP with CBC); no flow theory, any hosts, any rule",
     )

@@ -19,6 +19,7 @@ class PyomoMilp:
     requires = ("pyomo", "pulp")
     capabilities = Capabilities(
         is_exact=True,
+        runs_engines=True,
         tolerance=MAX_TOLERANCE,
         summary="MILP with memory limits or throughput (Pyomo with CBC, or any of its solvers)",
         honours_memory=True,

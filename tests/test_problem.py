@@ -418,6 +418,21 @@ def test_a_limit_that_nothing_fits_is_explained() -> None:
     assert "`stem` is pinned to `h0`" in caught.value.message
 
 
+@pytest.mark.parametrize("seconds", [1e-300, 1e-310])
+def test_times_at_the_end_of_what_floats_hold(seconds: float) -> None:
+    """The least total is subnormal, ratios to it are infinite: no defect, and no `inf`."""
+    graph = diamond()
+    document: Any = costs_document(graph, 2, links=[{"uplink_bps": 1.0, "downlink_bps": 1.0}])
+    for host, price in zip(document["hosts"], (seconds, 1e9), strict=True):
+        for row in host["nodes"]:
+            row["forward_s"] = row["backward_s"] = price
+    document["workload"] = {"mode": "inference"}
+    plan = planner.plan(graph, check_costs(document, "tiny"))
+    assert set(plan.placement.values()) == {"h0"}
+    ratios = {entry.policy: entry.ratio for entry in plan.baselines}
+    assert ratios["server-only"] is None
+
+
 def test_a_network_that_or_tools_would_crash_on_is_refused() -> None:
     from planner.minimum_cuts import minimum_cut
 

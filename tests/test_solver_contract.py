@@ -19,7 +19,7 @@ from planner.formulation import build_problem
 from planner.graphs import Graph
 from planner.pricing import scenario_of
 from planner.registry import SOLVERS
-from planner.solutions import Status
+from planner.solutions import Limits, Status
 from planner.solving import solve
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, tied_pair
@@ -135,3 +135,24 @@ def test_best_prefix_is_the_best_of_all_prefixes(case: tuple[Graph, Costs]) -> N
         return
     best = int(problem.totals(problem.ticks.terms, np.array(monotone)).min())
     assert solution.value == best
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"gap": -0.1}, {"gap": 1.0}, {"gap": float("nan")}, {"seconds": 0}, {"seconds": -1.0}]
+)
+def test_limits_that_are_none(wrong: dict[str, float]) -> None:
+    with pytest.raises(PlanError) as caught:
+        Limits(**wrong)  # type: ignore[arg-type]
+    assert (caught.value.code, caught.value.where) == ("PLN410", next(iter(wrong)))
+
+
+@pytest.mark.parametrize("solver", EXACT)
+def test_engines_are_for_those_that_run_one(solver: str) -> None:
+    graph = diamond()
+    problem = build_problem(graph, check_costs(costs_document(graph, 2), "engine"))
+    if SOLVERS.get(solver).capabilities.runs_engines:
+        assert solve(problem, solver, limits=Limits(engine="cbc")).is_proved
+        return
+    with pytest.raises(PlanError, match="runs no other program") as caught:
+        solve(problem, solver, limits=Limits(engine="cbc"))
+    assert caught.value.code == "PLN405"

@@ -8,9 +8,11 @@ import click
 
 from planner.cli.options import (
     ScenarioOptions,
+    SolverOptions,
     load_both,
     model_options,
     scenario_options,
+    solver_options,
     take,
 )
 
@@ -19,6 +21,7 @@ from planner.cli.options import (
 @click.argument("model", metavar="GRAPH")
 @scenario_options
 @model_options
+@solver_options
 @click.option("--solver", "solvers", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="For people or for programs.")  # fmt: skip
@@ -28,14 +31,15 @@ def command(model: str, **values: Any) -> None:
     \b
       planner compare resnet50.onnx --costs jetson.json
     """
-    from planner.cli.console import tell, write_json
+    from planner.cli.console import patience, tell, write_json
     from planner.cli.places import placed_in
     from planner.comparison import compare
     from planner.planning import warnings_for
 
     graph, costs = load_both(model, values)
-    with placed_in(take(ScenarioOptions, values), costs):
-        rows = compare(graph, costs, values["solvers"])
+    limits = take(SolverOptions, values).limits()
+    with placed_in(take(ScenarioOptions, values), costs), patience():
+        rows = compare(graph, costs, values["solvers"], limits=limits)
     tell(warnings_for(graph, costs), graph.notes)
     if values["output_format"] == "json":
         write_json({"graph": graph.name, "rows": [row.to_dict() for row in rows]})

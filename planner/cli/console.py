@@ -7,7 +7,9 @@ import io
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from planner.errors import MAX_LISTED, InputError, PlannerError
 
@@ -102,6 +104,21 @@ def say(text: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
+
+
+@contextmanager
+def patience(seconds: float = 10.0) -> Iterator[None]:
+    """Say once that it is still going on, and what would end it, if something takes long."""
+    text = (
+        "still solving; `--time-limit 60s` or `--gap 1%` would end it earlier, Ctrl-C ends it now"
+    )
+    timer = threading.Timer(seconds, say, (f"note: {text}",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def tell(warnings: Sequence[str], notes: Sequence[str]) -> None:

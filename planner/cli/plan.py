@@ -50,7 +50,7 @@ def command(model: str, **values: Any) -> int:
       planner plan googlenet.onnx --costs jetson.json --device-memory 1.5GiB
       planner plan googlenet.onnx --costs jetson.json --solver blockwise --explain
     """
-    from planner.cli.console import say, tell, write_json
+    from planner.cli.console import patience, say, tell, write_json
     from planner.cli.places import placed_in
     from planner.planning import plan
     from planner.writing import json_text, write_text
@@ -63,7 +63,7 @@ def command(model: str, **values: Any) -> int:
     if output is not None:
         check_output(output, [Path(model), scenario.costs_path], force=values["force"])
     graph, costs = load_both(model, values)
-    with placed_in(scenario, costs):
+    with placed_in(scenario, costs), patience():
         made = plan(graph, costs, values["solver"], limits=limits)
     tell(made.warnings, made.notes)
     if output is not None:
