@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf, isfinite
 
 from planner.documents import JsonValue
-from planner.units import format_bytes, format_seconds
+from planner.units import format_bytes, format_memory, format_seconds
 
 RELATIVE_TOLERANCE = 1e-9
 """Two sums of the same seconds may differ by so much; bytes and counts may not differ at all."""
@@ -162,7 +163,10 @@ def told(where: str, stated: JsonValue, found: JsonValue) -> str:
         return f"`{name}` is {_shown(name, stated)} in the plan, and nothing here"
     if stated is None:
         return f"`{name}` is nothing in the plan, and {_shown(name, found)} here"
-    text = f"`{name}` is {_shown(name, stated)} in the plan and {_shown(name, found)} here"
+    one, other = _shown(name, stated), _shown(name, found)
+    if one == other:  # by rounding
+        one, other = repr(stated), repr(found)
+    text = f"`{name}` is {one} in the plan and {other} here"
     numbers = _numbers(stated, found)
     return text if numbers is None else f"{text}: {apart(name, *numbers)}"
 
@@ -174,7 +178,10 @@ def apart(name: str, stated: float, found: float) -> str:
     '1.00 µs (0.0001%) less'
     """
     gap = abs(stated - found)
-    relative = f" ({_percent(gap / abs(found))})" if found else ""
+    if not isfinite(gap):
+        return "more" if stated > found else "less"
+    ratio = gap / abs(found) if found else inf
+    relative = f" ({_percent(ratio)})" if ratio < inf else ""
     return f"{_shown(name, gap)}{relative} {'more' if stated > found else 'less'}"
 
 
@@ -189,8 +196,12 @@ def _shown(name: str, value: JsonValue) -> str:
             return str(value).lower()
         case int() | float() if name.endswith(("_s", ".seconds")) and "per_s" not in name:
             return format_seconds(value)
+        case int() if name.endswith("_bytes") and name.startswith("memory"):
+            return format_memory(value) if value >= 2**20 else f"{value} B"
         case int() if name.endswith("_bytes"):
             return format_bytes(value) if value >= 10**6 else f"{value} B"
+        case int() if name == "ticks":
+            return f"{value} tick{'s' if value != 1 else ''}"
         case int():
             return f"{value}"
         case float():

@@ -12,6 +12,7 @@ from planner.evaluation import resolve_placement, violations
 from planner.graphs import Graph
 from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
 from planner.plans import Plan
+from planner.pricing import priced
 from planner.scenarios import Scenario
 
 MAX_SHOWN = 8
@@ -27,6 +28,21 @@ _FLAGS = {
     "iterations_per_round": "--iterations",
 }
 """Flags that decide what a plan repeats of its inputs."""
+
+
+def priced_for(plan: Plan, graph: Graph, costs: Costs) -> tuple[Scenario, CostTable]:
+    """Scenario and prices; where these are not a plan's graph, errors in them are not the point.
+
+    Raises:
+        PlannerError: If the costs are not for this graph (`PLN420` if that is not the plan's).
+    """
+    try:
+        return priced(graph, costs)
+    except PlannerError as error:
+        if plan.head.graph_digest == graph.digest:
+            raise
+        shown = [*_operators(plan, graph), *(problem.message for problem in error.problems)]
+        raise _made_from_others(["from another graph than this one"], shown, None) from error
 
 
 def check_inputs(
@@ -52,13 +68,17 @@ def check_inputs(
     ]
     if not shown:
         shown.append("its figures come out the same with these: what differs is of no consequence")
+    raise _made_from_others(others, shown, _hint(plan, facts))
+
+
+def _made_from_others(others: list[str], shown: list[str], hint: str | None) -> PlanError:
     if len(shown) > MAX_SHOWN:
         shown[MAX_SHOWN:] = [f"and {len(shown) - MAX_SHOWN} more"]
-    raise PlanError(
+    return PlanError(
         "\n  ".join([f"the plan was made {' and '.join(others)}", *shown]),
         code="PLN420",
         where="plan",
-        hint=_hint(plan, facts),
+        hint=hint or "give the graph that the plan was made from, or make the plan again",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.certificate_checks import Case, check_certificate, check_terms
+from planner.certificate_checks import Case, check_certificate
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.discrepancies import Check, Difference, Finding, Ledger
@@ -17,16 +17,17 @@ from planner.memory_demands import shortage
 from planner.optimum_checks import check_flow
 from planner.pipelines import memory_of
 from planner.plan_entries import compare_entries, facts_of, json_value, outcome_entries
-from planner.plan_inputs import check_inputs
+from planner.plan_inputs import check_inputs, priced_for
 from planner.planning import baseline
 from planner.plans import Plan
-from planner.pricing import priced
 from planner.problems import Problem
 from planner.registry import SOLVERS
+from planner.rule_checks import check_rules_seen
 from planner.scenarios import Scenario
 from planner.second_opinions import SecondAnswer, ask_second, second_solver
 from planner.solutions import Limits
 from planner.solving import AUTO
+from planner.term_checks import check_terms
 from planner.units import format_seconds
 
 
@@ -83,7 +84,7 @@ def verify(
         graph: What it was made from.
         costs: What it was made for.
         solver: The second solver, an exact one; `auto` for a MILP other than the plan's solver.
-        limits: When the second solver may stop.
+        limits: When the second solver may stop; None for 60 seconds.
 
     Returns:
         What agrees and what does not; a plan that does not hold is no error.
@@ -92,7 +93,7 @@ def verify(
         PlannerError: If the plan was made from other inputs (`PLN420`, with what is different), or
             the second solver cannot honour the problem (`PLN405`).
     """
-    scenario, table = priced(graph, costs)
+    scenario, table = priced_for(plan, graph, costs)
     check_inputs(plan, graph, costs, scenario, table)
     problem = formulate(graph, table, scenario)
     chosen = second_solver(problem, plan, solver)
@@ -101,14 +102,11 @@ def verify(
     case = _checked_placement(ledger, plan, graph, table, scenario, problem)
     second = None
     if case is not None:
-        # The second solver is asked before anything else is solved: it may refuse.
-        asked = Ledger()
-        second = ask_second(asked, case, chosen, limits)
         check_certificate(ledger, case)
+        check_rules_seen(ledger, case)
         check_terms(ledger, case)
         check_flow(ledger, case)
-        ledger.checks += asked.checks
-        ledger.differences += asked.differences
+        second = ask_second(ledger, case, chosen, limits)
         _check_baselines(ledger, case)
     return Verification(
         checks=tuple(ledger.checks), differences=tuple(ledger.differences), second=second
@@ -146,6 +144,7 @@ def _checked_placement(
         problem=problem,
         hosts=hosts,
         objective_s=found_s,
+        is_feasible=all(difference.check != "rules" for difference in ledger.differences),
     )
 
 

@@ -19,20 +19,27 @@ MODE.install()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
-    text = "plants_errors: plans that this test makes are wrong on purpose, and not verified"
-    config.addinivalue_line("markers", text)
+    """Make the markers known."""
+    for text in (
+        "plants_errors: plans that this test makes are wrong on purpose, and not verified",
+        "partly_verified: not every check of the plans that this test makes can be made",
+    ):
+        config.addinivalue_line("markers", text)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Verify the plans of every test but those that plant errors."""
+    """Verify the plans of every test but those that plant errors, in full unless it says so."""
     MODE.is_on = item.get_closest_marker("plants_errors") is None
+    MODE.is_lenient = item.get_closest_marker("partly_verified") is not None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many plans were verified, and what that took; workers of xdist do not report it."""
     if MODE.n_plans:
-        text = f"verify mode: {MODE.n_verified} of {MODE.n_plans} plans, {MODE.seconds:.1f} s"
+        text = (
+            f"verify mode: {MODE.n_verified} of {MODE.n_plans} plans, {MODE.n_incomplete} of them "
+            f"not in full, {MODE.seconds:.1f} s"
+        )
         terminalreporter.write_line(text)
 
 

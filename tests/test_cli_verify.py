@@ -200,7 +200,53 @@ def test_the_time_limit_reaches_the_solver(
 
     monkeypatch.setattr("planner.second_opinions.solve", spy)
     assert run_planner(*arguments(files), "--time-limit", "2min").status == 0
-    assert seen[0].seconds == 120.0
+    assert run_planner(*arguments(files), "--gap", "0").status == 0
+    assert [limits.seconds for limits in seen] == [120.0, 60.0]
+
+
+@pytest.mark.partly_verified
+@pytest.mark.parametrize(("n", "words"), [(1999, ""), (2001, "2001 operators, for 60.00 s")])
+def test_a_large_graph_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, words: str
+) -> None:
+    graph = write_json_file(tmp_path / "g.json", chain(n))
+    costs = write_json_file(tmp_path / "c.json", flat_costs())
+    plan = tmp_path / "plan.json"
+    assert run_planner("plan", graph, "--costs", costs, "-o", plan).status == 0
+
+    def late(*_: Any, **__: Any) -> Any:
+        raise SolverError("no placement within 60 s", code="PLN501")
+
+    monkeypatch.setattr("planner.second_opinions.solve", late)
+    outcome = run_planner("verify", plan, "--graph", graph, "--costs", costs)
+    assert outcome.status == 5
+    assert ("note: a second solver is asked about" in outcome.stderr) == bool(words)
+    assert words in outcome.stderr
+
+
+def test_a_refusal_comes_before_anything_takes_time(
+    files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = write_json_file(
+        files[0].parent / "t.json", flat_costs(workload={"objective": "throughput"})
+    )
+    graph = write_json_file(files[0].parent / "g.json", chain(3))
+    plan = files[0].parent / "t.plan.json"
+    made = run_planner("plan", graph, "--costs", costs, "--solver", "best-prefix", "-o", plan)
+    assert made.status == 0, made.stderr
+    monkeypatch.setattr("planner.verification.check_flow", None)
+    outcome = refused("verify", plan, "--graph", graph, "--costs", costs, "--solver", "networkx")
+    assert (outcome.codes(), outcome.places()) == (["PLN405"], ["--solver"])
+
+
+def test_the_wrong_graph(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """The costs name operators that it lacks, but it is the graph that is wrong."""
+    plan, _, costs = files
+    outcome = refused(
+        "verify", plan, "--graph", write_json_file(tmp_path / "g.json", chain(3)), "--costs", costs
+    )
+    assert (outcome.codes(), outcome.places()) == (["PLN420"], [str(plan)])
+    assert "the plan was made from another graph than this one" in outcome.stderr
 
 
 def test_three_hosts(tmp_path: Path) -> None:

@@ -487,6 +487,11 @@ def test_a_second_solver_that_stops_early(stub: Any) -> None:
     [
         (SolverError("out of time", code="PLN501"), True, "`stub` gave no answer: out of time"),
         (
+            SolverError("too many", code="PLN503", exit_code=2),
+            True,
+            "`stub` gave no answer: too many",
+        ),
+        (
             SolverError("no", code="PLN502", exit_code=70),
             False,
             "`stub` contradicts itself: no",

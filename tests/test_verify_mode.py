@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,12 @@ import pytest
 import planner
 from planner import quantisation
 from planner.cost_files import check_costs
+from planner.errors import SolverError
 from planner.planning import plan as imported_by_name
 from tests.cli import chain, flat_costs, run_planner, write_json_file
-from tests.test_verification import truncating
+from tests.test_verification import rebuilt, truncating
 from tests.toys import costs_document, diamond
-from tests.verify_mode import MAX_OPERATORS, MODE
+from tests.verify_mode import MAX_OPERATORS, MODE, VerifyMode
 
 
 def make_plan(make: Any = None) -> planner.Plan:
@@ -67,3 +70,62 @@ def test_a_test_may_plant_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     before = MODE.n_verified
     make_plan()
     assert MODE.n_verified == before
+
+
+WRONG = {
+    "crossing": lambda document: document["crossing"].clear(),
+    "memory": lambda document: document["memory"][0].update(total_bytes=7),
+    "baselines": lambda document: document["baselines"][0].update(ratio=9.9),
+    "total_s": lambda document: document.update(total_s=2 * document["total_s"]),
+}
+
+
+@pytest.mark.plants_errors
+@pytest.mark.parametrize("entry", WRONG)
+def test_a_plan_that_says_anything_else_is_another(entry: str) -> None:
+    """It has the placement, the delay and the certificate of one that was verified."""
+    graph = dataclasses.replace(diamond(), digest="diamond")
+    costs = check_costs(costs_document(graph, 2), "costs")
+    plan = planner.plan(graph, costs)
+    mode = VerifyMode()
+    mode.check(plan, graph, costs)
+    mode.check(plan, graph, costs)
+    assert mode.n_verified == 1
+    document: Any = copy.deepcopy(plan.to_dict())
+    WRONG[entry](document)
+    with pytest.raises(AssertionError, match=entry):
+        mode.check(rebuilt(document), graph, costs)
+
+
+def late(*_: Any, **__: Any) -> Any:
+    raise SolverError("no placement within 60 s", code="PLN501")
+
+
+def test_a_check_that_is_not_made_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planner.second_opinions.solve", late)
+    with pytest.raises(AssertionError, match="verify is not complete: `pulp` gave no answer"):
+        make_plan()
+
+
+@pytest.mark.partly_verified
+def test_a_test_may_do_without_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planner.second_opinions.solve", late)
+    before = MODE.n_incomplete
+    make_plan()
+    assert MODE.n_incomplete == before + 1
+
+
+@pytest.mark.parametrize("was_asked_for", [False, True])
+def test_a_plan_function_that_was_asked_for_before(
+    monkeypatch: pytest.MonkeyPatch, was_asked_for: bool
+) -> None:
+    def made(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the first one")
+
+    monkeypatch.setattr("planner.planning.plan", made)
+    if was_asked_for:
+        monkeypatch.setattr(planner, "plan", made)
+    else:
+        monkeypatch.delitem(vars(planner), "plan", raising=False)
+    VerifyMode().install()
+    assert planner.plan.__wrapped__ is made

@@ -20,10 +20,13 @@ from planner.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from planner.solutions import Limits
     from planner.verification import Verification
 
 EXIT_NO = 1
 EXIT_INCOMPLETE = 5
+LARGE = 2000
+"""Operators above which it is said that the second solver may take a while."""
 
 
 @click.command("verify")
@@ -46,20 +49,25 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
       planner verify plan.json --graph resnet50.onnx --costs jetson.json --solver networkx
 
     Give the model, the costs and the flags that the plan was made with. Exit status 1 says that
-    something disagrees, 5 that nothing does but the second solver gave no answer.
+    something disagrees, 5 that nothing does but the second solver gave no answer, for which it has
+    60 s without --time-limit. `maxflow`, `networkx` and `blockwise` share the flow's network.
     """
-    from planner.cli.console import write_json
+    from planner.cli.console import say, write_json
     from planner.cli.overrides import require_flags
     from planner.cli.places import placed_in
     from planner.plans import read_plan
+    from planner.units import format_seconds
     from planner.verification import verify
 
-    limits = take(SolverOptions, values).limits()
+    limits = _limits(take(SolverOptions, values).limits())
     scenario = take(ScenarioOptions, values)
     if scenario.costs_path is None:
         require_flags(scenario, str(plan_path), ("--graph", model))
     plan = read_plan(plan_path)
     graph, costs = load_both(model, values)
+    if len(graph.operators) > LARGE:
+        n, patience = len(graph.operators), format_seconds(limits.seconds or 0.0)
+        say(f"note: a second solver is asked about {n} operators, for {patience} (`--time-limit`)")
     with _about(plan_path), placed_in(scenario, costs):
         found = verify(plan, graph, costs, values["solver"], limits=limits)
     if values["output_format"] == "json":
@@ -69,6 +77,15 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
 
         show_verification(plan_path.name, found)
     return _status(found)
+
+
+def _limits(given: Limits) -> Limits:
+    """What was asked for; the second solver has 60 s if nothing was."""
+    from dataclasses import replace
+
+    from planner.second_opinions import PATIENCE
+
+    return given if given.seconds is not None else replace(given, seconds=PATIENCE.seconds)
 
 
 @contextmanager
