@@ -175,10 +175,11 @@ def _check(
     found = outcome.objective_s
     ticks_s = solution.value * solution.quantum_s
     rounding = rounding_s(problem, solution.quantum_s)
-    tolerance = rounding + 1e-9 * found
+    is_clipped = not solution.is_proved and solution.value > problem.goal.bound
+    # A clipped cost is more than the bound by up to one tick, a rounded one by half of one.
+    tolerance = rounding * (2 if is_clipped else 1) + 1e-9 * found
     # Below this not even the finest tick of a float64 is fine.
     is_coarse = solution.is_proved and rounding > 1e-3 * found > 1e-290
-    is_clipped = not solution.is_proved and solution.value > problem.goal.bound
     surplus = found - ticks_s
     is_off = surplus < -tolerance or (surplus > tolerance and not is_clipped)
     if broken or is_off or is_coarse:

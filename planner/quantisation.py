@@ -59,12 +59,20 @@ def in_ticks(flat: FloatArray, paid: BoolArray) -> tuple[IntArray, float, int]:
     bound_s = max([float(flat[part].sum()) for part in paid]) * (1 + 1e-9)
     total = float(np.minimum(flat, bound_s).sum()) * (1 + 1e-9)
     slack = 2 * len(flat) + 2
-    share = total / (MAX_TICKS - slack)
-    exponent = int(np.frexp(share)[1]) if share else (MIN_EXPONENT if total else 0)
+    exponent = _exponent(total / (MAX_TICKS - slack), flat)
     rounded = np.rint(_scaled(np.minimum(flat, 2 * bound_s), -exponent)).astype(np.int64)
     bound = max([int(rounded[part].sum()) for part in paid])
     clipped = np.where(flat > bound_s, bound + 1, np.minimum(rounded, bound + 1))
     return clipped, float(np.ldexp(1.0, exponent)), bound
+
+
+def _exponent(share_s: float, flat: FloatArray) -> int:
+    """The power of two that is the quantum, where a tick must stand for `share_s` at least."""
+    if share_s:
+        return int(np.frexp(share_s)[1])
+    # The bound takes no time: what takes some is one tick, which must not say more than that.
+    positive = flat[flat > 0]
+    return max(MIN_EXPONENT, int(np.frexp(positive.min())[1]) - 2) if len(positive) else 0
 
 
 def _scaled(values: FloatArray, exponent: int) -> FloatArray:

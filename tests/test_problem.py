@@ -418,6 +418,21 @@ def test_a_limit_that_nothing_fits_is_explained() -> None:
     assert "`stem` is pinned to `h0`" in caught.value.message
 
 
+def test_a_policy_where_the_optimum_takes_no_time() -> None:
+    """All costs are above a bound of 0 ticks; a tick is then no measure of them."""
+    graph = diamond()
+    document: Any = costs_document(graph, 2, workload={"mode": "inference"})
+    for row in document["hosts"][0]["nodes"]:
+        row["forward_s"] = 0.0
+    for row in document["hosts"][1]["nodes"]:
+        row["forward_s"] = 0.01
+    costs = check_costs(document, "free device")
+    assert planner.plan(graph, costs).total_s == 0
+    plan = planner.plan(graph, costs, "server-only")
+    assert plan.total_s > 0.05
+    assert not plan.certificate.holds
+
+
 @pytest.mark.parametrize("seconds", [1e-300, 1e-310])
 def test_times_at_the_end_of_what_floats_hold(seconds: float) -> None:
     """The least total is subnormal, ratios to it are infinite: no defect, and no `inf`."""
