@@ -115,9 +115,7 @@ class _Search:
         root = relax(self.problem, feasible_placements(self.problem), deadline)
         self.placement, self.lower_bound = root.placement, root.lower_bound
         cuts = "1 minimum cut" if root.n_cuts == 1 else f"{root.n_cuts} minimum cuts"
-        self.words.append(f"Lagrangian relaxation, {cuts}")
-        if self.gap > TOLERANCE:
-            self.words[-1] += f", gap {self.gap:.2%}" if self.placement is not None else ", no plan"
+        self._say(f"Lagrangian relaxation, {cuts}")
         if self.is_close:
             return self
         found = search(
@@ -129,10 +127,15 @@ class _Search:
         )
         self.placement = found.placement
         self.lower_bound = max(self.lower_bound, found.lower_bound)
-        self.words.append(f"branch and bound, {found.n_nodes} nodes")
+        self._say(f"branch and bound, {found.n_nodes} nodes")
         if not (self.is_close or found.is_complete):
             self._close_by_milp()
         return self
+
+    def _say(self, step: str) -> None:
+        """Note a step, and the gap that it leaves."""
+        left = f", gap {self.gap:.2%}" if self.placement is not None else ", no plan"
+        self.words.append(step + (left if self.gap > TOLERANCE else ""))
 
     def _close_by_milp(self) -> None:
         from planner.pyomo_engines import solve_model
@@ -154,21 +157,19 @@ class _Search:
         self.placement = answer.placement
         self.lower_bound = max(self.lower_bound, answer.lower_bound)
         self.version += f", {answer.version}"
-        self.words.append(answer.message)
+        self._say(answer.message)
         if answer.placement is None:
-            raise no_placement(Budget.name, answer, self.problem.goal.quantum_s)
+            raise self._nothing()
 
     def _give_up(self, why: str) -> None:
         """Stay with what is known, if that is a placement."""
         self.words.append(why)
         if self.placement is None:
-            bound_s = self.lower_bound * self.problem.goal.quantum_s
-            raise SolverError(
-                f"`{Budget.name}` found no placement before it stopped ({'; '.join(self.words)}); "
-                f"best bound: no placement takes less than {bound_s:.6g} s",
-                code="PLN501",
-                hint="allow more time",
-            )
+            raise self._nothing()
+
+    def _nothing(self) -> SolverError:
+        quantum_s = self.problem.goal.quantum_s
+        return no_placement(Budget.name, "; ".join(self.words), self.lower_bound, quantum_s)
 
 
 SOLVER = Budget()
