@@ -187,7 +187,7 @@ def _blockwise_by_networkx(setup: Setup, state: State) -> Answer:
         # As `planner.solve` does with registered solvers.
         new = state.links(problem)
         solution = solver.solve(new, limits=Limits())
-        while new.ticks.is_coarse_for(solution.value):
+        while new.goal.is_coarse_for(solution.value):
             new = new.with_incumbent(solution.placement)
             solution = solver.solve(new, limits=Limits())
         return solution

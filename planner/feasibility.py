@@ -63,6 +63,12 @@ class Constraints:
             rule=self.rule[arcs],
         )
 
+    def keeps(self, placements: IntArray) -> BoolArray:
+        """Whether placements keep all bounds and arcs; [operators] → [], [p, operators] → [p]."""
+        is_bound = ((self.low <= placements) & (placements <= self.high)).all(axis=-1)
+        in_order = placements[..., self.before] <= placements[..., self.after]
+        return np.asarray(is_bound & in_order.all(axis=-1))
+
     @cached_property
     def extremes(self) -> tuple[IntArray, IntArray]:
         """What `feasible_extremes` finds; read-only, because every state of a problem shares it."""

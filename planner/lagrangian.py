@@ -224,8 +224,7 @@ class _Search:
         rank = np.full(self.problem.n_operators, len(moved), np.int64)
         rank[order] = np.arange(len(moved))
         tried = np.where(rank < steps[:, None], over.placement, under.placement)
-        keeps = (tried[:, rules.before] <= tried[:, rules.after]).all(axis=1)
-        tried = tried[keeps]
+        tried = tried[rules.keeps(tried)]
         tried = tried[self.memory.fits(tried)] if len(tried) else tried
         if len(tried):
             self._look_at(tried[self.problem.goal.values(tried).argmin()])

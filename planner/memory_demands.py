@@ -8,7 +8,7 @@ the largest working set of one operator. docs/theory.md, §15.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +128,15 @@ def shortage(need: int, limit: int) -> str:
         if shown != has:
             return f"needs {shown}, the limit is {has}"
     return f"needs {need} B, the limit is {limit} B"
+
+
+def shortages(
+    hosts: Sequence[str], needs: Sequence[int], limits: Sequence[float | None]
+) -> Iterator[tuple[str, int, int]]:
+    """(In words, need, limit) of every host that needs more than it has; None: not limited."""
+    for host, need, limit in zip(hosts, needs, limits, strict=True):
+        if limit is not None and need > limit:
+            yield f"`{host}` memory: {shortage(need, int(limit))}", need, int(limit)
 
 
 def memory_demand(graph: Graph, table: CostTable, scenario: Scenario) -> MemoryDemand | None:

@@ -68,13 +68,7 @@ def require_feasible(problem: Problem, placement: IntArray, solver: str) -> None
     Raises:
         SolverError: If it breaks one.
     """
-    rules = problem.constraints
-    is_kept = (
-        bool((rules.low <= placement).all())
-        and bool((placement <= rules.high).all())
-        and bool((placement[rules.before] <= placement[rules.after]).all())
-    )
-    if not is_kept:
+    if not problem.constraints.keeps(placement):
         raise SolverError(
             f"`{solver}` gave a placement that breaks the rules", code="PLN502", exit_code=70
         )
@@ -96,7 +90,7 @@ def solution_of(
         SolverError: If there is no placement.
     """
     if answer.placement is None:
-        raise no_placement(solver, answer, problem.goal.quantum_s)
+        raise no_placement(solver, answer.message, answer.lower_bound, problem.goal.quantum_s)
     return bounded_solution(
         problem,
         answer.placement,
@@ -110,11 +104,11 @@ def solution_of(
     )
 
 
-def no_placement(solver: str, answer: MilpAnswer, quantum_s: float) -> SolverError:
-    """The error of a search that ended without a placement: status and best bound."""
+def no_placement(solver: str, why: str, lower_bound: int, quantum_s: float) -> SolverError:
+    """The error of a search that ended without a placement: why, and the best bound in ticks."""
     return SolverError(
-        f"`{solver}` found no placement before it stopped ({answer.message})"
-        f"{_bound_words(answer.lower_bound, quantum_s)}",
+        f"`{solver}` found no placement before it stopped ({why})"
+        f"{_bound_words(lower_bound, quantum_s)}",
         code="PLN501",
         hint="allow more time",
     )

@@ -51,7 +51,10 @@ class Goal:
         return highest
 
     def is_coarse_for(self, value: int) -> bool:
-        """Whether a best value should become the bound; see `Ticks.is_coarse_for`."""
+        """Whether a best value is so far below the bound that it should become the bound.
+
+        Below half of it, a bit of every cost is wasted.
+        """
         return 2 * value < self.bound
 
 

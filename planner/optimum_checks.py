@@ -68,7 +68,7 @@ def check_flow(ledger: Ledger, case: Case) -> None:
         flows, side = maximum_flow(network, capacities)
         flow = int(flows[network.tail == SOURCE].sum() - flows[network.head == SOURCE].sum())
         placement = network.placement(side)
-        if not problem.ticks.is_coarse_for(flow):
+        if not problem.goal.is_coarse_for(flow):
             break
         # As `solve` does, so that the ticks are those of the plan.
         sharper = problem.with_incumbent(placement)

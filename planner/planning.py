@@ -15,7 +15,7 @@ from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import violations
 from planner.formulation import formulate
 from planner.graphs import Graph
-from planner.memory_demands import shortage
+from planner.memory_demands import shortages
 from planner.outcomes import Outcome, objective_s, outcome_of
 from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead
 from planner.pricing import priced
@@ -168,10 +168,8 @@ def _check(
     placement can be, may take longer than its ticks say, but not less.
     """
     broken = [str(error) for error in violations(graph, scenario, solution.placement)]
-    for entry in outcome.memory:
-        if entry.limit_bytes is not None and entry.total_bytes > entry.limit_bytes:
-            words = shortage(entry.total_bytes, entry.limit_bytes)
-            broken.append(f"`{entry.host}` memory: {words}")
+    needs, limits = zip(*((e.total_bytes, e.limit_bytes) for e in outcome.memory), strict=True)
+    broken += [words for words, _, _ in shortages(problem.hosts, needs, limits)]
     found = outcome.objective_s
     ticks_s = solution.value * solution.quantum_s
     rounding = rounding_s(problem, solution.quantum_s)

@@ -71,7 +71,7 @@ def check_rules_seen(ledger: Ledger, case: Case) -> None:
     raw = list(_raw_probes(case))
     for placement in raw:
         broken = next(violations(case.graph, case.scenario, placement), None)
-        if (broken is None) != _keeps(rules, placement):
+        if (broken is None) != bool(rules.keeps(placement)):
             words = "which breaks none" if broken is None else broken.message
             seen = "refuse" if broken is None else "allow"
             text = f"the rules that solvers see {seen} a placement, {words}"
@@ -83,11 +83,6 @@ def check_rules_seen(ledger: Ledger, case: Case) -> None:
         ledger.differ("terms", "memory", problem.memory is not None, bool(limits), text)
     elif problem.memory is not None:
         _check_memory(ledger, case, [case.hosts, *raw, *_scattered(case)])
-
-
-def _keeps(rules: Constraints, placement: IntArray) -> bool:
-    is_bound = (rules.low <= placement) & (placement <= rules.high)
-    return bool(is_bound.all() and (placement[rules.before] <= placement[rules.after]).all())
 
 
 def _bounds(graph: Graph, scenario: Scenario) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,7 @@ from planner.discrepancies import Finding, Ledger
 from planner.documents import JsonValue
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation import violations
-from planner.memory_demands import shortage
+from planner.memory_demands import shortages
 from planner.optimum_checks import Bounds, compare_bounds
 from planner.outcomes import objective_s
 from planner.pipelines import memory_of
@@ -170,7 +170,7 @@ def _broken(case: Case, solution: Solution) -> Iterator[str]:
     """Rules and limits that an answer breaks."""
     hosts, limits = case.scenario.route.hosts, case.scenario.memory_limits
     yield from (e.message for e in violations(case.graph, case.scenario, solution.placement))
-    uses = memory_of(case.graph, case.table, case.scenario, solution.placement) if limits else ()
-    for host, limit, use in zip(hosts, limits, uses, strict=False):
-        if limit is not None and use.total_bytes > limit:
-            yield f"`{host}` memory: {shortage(use.total_bytes, limit)}"
+    if limits:
+        uses = memory_of(case.graph, case.table, case.scenario, solution.placement)
+        for text, _, _ in shortages(hosts, [use.total_bytes for use in uses], limits):
+            yield text

@@ -142,7 +142,7 @@ class DeferredCertificate:
         if self._known is None and self._open is not None:
             problem, placement = self._open
             value = int(problem.total(problem.ticks.terms, placement))
-            while problem.ticks.is_coarse_for(value):
+            while problem.goal.is_coarse_for(value):
                 problem = problem.with_incumbent(placement)
                 value = int(problem.total(problem.ticks.terms, placement))
             quantum_s = problem.ticks.quantum_s

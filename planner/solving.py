@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-import numpy as np
-
 from planner.errors import PlanError, SolverError
 from planner.feasibility import feasible_extremes
-from planner.memory_demands import nothing_fits, shortage
+from planner.memory_demands import nothing_fits, shortages
 from planner.problems import Problem
 from planner.registry import SOLVERS
 from planner.scenarios import Objective
@@ -90,13 +88,12 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
 
 def _within_memory(problem: Problem, solution: Solution) -> Solution:
     """A policy's answer, or for which host it is too large: policies know no limits."""
-    if problem.memory is None or solution.status is Status.INFEASIBLE:
+    memory = problem.memory
+    if memory is None or solution.status is Status.INFEASIBLE:
         return solution
-    need, limits = problem.memory.use(solution.placement), problem.memory.limits
-    for host in np.flatnonzero(need > limits).tolist():
-        words = shortage(int(need[host]), int(limits[host]))
-        message = f"`{problem.hosts[host]}` memory: {words}"
-        return replace(solution, status=Status.INFEASIBLE, message=message)
+    needs = memory.use(solution.placement).tolist()
+    for words, _, _ in shortages(problem.hosts, needs, memory.limits.tolist()):
+        return replace(solution, status=Status.INFEASIBLE, message=words)
     return solution
 
 

@@ -16,7 +16,7 @@ from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
 from planner.graphs import Graph, IntArray
-from planner.memory_demands import shortage
+from planner.memory_demands import shortages
 from planner.planning import tool_version, warnings_for
 from planner.pricing import priced
 from planner.problems import Problem
@@ -102,12 +102,10 @@ def _check_memory(problem: Problem, placements: Sequence[IntArray]) -> None:
     if memory is None:
         return
     for placement in placements:
-        need = memory.use(placement)
-        for host in np.flatnonzero(need > memory.limits).tolist():
-            words = shortage(int(need[host]), int(memory.limits[host]))
+        needs = memory.use(placement).tolist()
+        for words, _, _ in shortages(problem.hosts, needs, memory.limits.tolist()):
             raise PlanError(
-                "tables over memory limits that bind are not made: for one of the plans, "
-                f"`{problem.hosts[host]}` memory {words}",
+                f"tables over memory limits that bind are not made; for one of the plans, {words}",
                 code="PLN405",
                 where="table",
                 hint="plan each state by itself: `planner plan`",

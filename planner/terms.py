@@ -59,10 +59,3 @@ class Ticks:
     quantum_s: float
     bound: int
     infinite: int
-
-    def is_coarse_for(self, value: int) -> bool:
-        """Whether a best value is so far below the bound that it should become the bound.
-
-        Below half of it, a bit of every cost is wasted.
-        """
-        return 2 * value < self.bound

@@ -13,7 +13,7 @@ from planner.errors import PlannerError
 from planner.evaluation import resolve_placement, violations
 from planner.formulation import formulate
 from planner.graphs import Graph, IntArray
-from planner.memory_demands import shortage
+from planner.memory_demands import shortages
 from planner.optimum_checks import check_flow
 from planner.pipelines import memory_of
 from planner.plan_entries import compare_entries, facts_of, json_value, outcome_entries
@@ -154,11 +154,10 @@ def _check_rules(
     for error in violations(graph, scenario, hosts):
         ledger.differ("rules", "$.placement", None, None, error.message)
     limits = scenario.memory_limits
-    for host, use in enumerate(memory_of(graph, table, scenario, hosts) if limits else ()):
-        limit = limits[host]
-        if limit is not None and use.total_bytes > limit:
-            text = f"`{scenario.route.hosts[host]}` memory: {shortage(use.total_bytes, limit)}"
-            ledger.differ("rules", "$.placement", use.total_bytes, limit, text)
+    if limits:
+        needs = [use.total_bytes for use in memory_of(graph, table, scenario, hosts)]
+        for text, need, limit in shortages(scenario.route.hosts, needs, limits):
+            ledger.differ("rules", "$.placement", need, limit, text)
     ledger.close("rules", f"all are kept{', and the memory limits' if limits else ''}")
 
 
