@@ -1,0 +1,71 @@
+"""What a profile and a graph are matched by: digests of a whole model, and of one operator.
+
+The model's digest leaves out what the batch changes (shapes of activations), so that profiles
+taken at two batches are of one model; the operator's signature holds everything that its time
+depends on: type, attributes, shapes and types of what it reads and writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from planner.graphs import GRAPH_INPUT, Graph
+
+
+def model_digest(graph: Graph) -> str:
+    """SHA-256 over operators, attributes, edges and parameters by name; not over activations."""
+    digest = sha256()
+    for part in _parts(graph):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def _parts(graph: Graph) -> Iterator[object]:
+    names = [tensor.name for tensor in graph.tensors]
+    for index in graph.inputs:
+        tensor = graph.tensors[index]
+        yield ("input", tensor.name, tensor.dtype, len(tensor.shape or ()))
+    for parameter in graph.parameters:
+        yield ("parameter", parameter.name, parameter.dtype, parameter.shape, parameter.size_bytes)
+    for operator in graph.operators:
+        yield (
+            operator.name,
+            operator.domain,
+            operator.op,
+            sorted(operator.attributes.items()),
+            [names[t] for t in operator.inputs],
+            [names[t] for t in operator.outputs],
+            [graph.parameters[p].name for p in operator.parameters],
+        )
+    yield ("outputs", [names[t] for t in graph.outputs])
+
+
+def operator_signature(graph: Graph, index: int) -> str:
+    """What the time of operator `index` depends on, as 32 hexadecimal digits.
+
+    Graphs that are planned at another batch than they were exported at have other signatures.
+    """
+    operator = graph.operators[index]
+    outputs = [graph.tensors[t] for t in operator.outputs]
+    inputs = [graph.tensors[t] for t in operator.inputs]
+    scale = graph.batch_scale
+    content = (
+        operator.domain,
+        operator.op,
+        sorted(operator.attributes.items()),
+        operator.operand_shapes,
+        [(tensor.dtype, tensor.shape or tensor.size_bytes) for tensor in (*inputs, *outputs)],
+        [graph.parameters[p].dtype for p in operator.parameters],
+        None if scale == 1 else str(scale),
+    )
+    return sha256(repr(content).encode()).hexdigest()[:32]
+
+
+def input_shapes(graph: Graph) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of each graph input, at the exported batch; () for one without a shape."""
+    return {
+        graph.tensors[t].name: (graph.tensors[t].dtype or "", graph.tensors[t].shape or ())
+        for t in graph.inputs
+        if graph.tensors[t].producer == GRAPH_INPUT
+    }
