@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# `make test WITH_TORCH=1` also tests what needs torch; without it those tests are skipped.
+TORCH := $(if $(WITH_TORCH),torch==2.13.0)
 
 .PHONY: demo test lint types schemas bench clean
 
@@ -45,7 +47,7 @@ $(VENV)/.package: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(STAMP): $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(TORCH)
 	@touch $@ $(VENV)/.package
 
 clean:

@@ -11,6 +11,7 @@ FAMILIES = {
     "PLN3": ("Plug-ins and costs", "unknown, clashing or broken plug-ins; costs that are missing"),
     "PLN4": ("Plan", "no placement, contradictory rules, a request that does not fit"),
     "PLN5": ("Solver", "a solver that stopped without a proof"),
+    "PLN6": ("Measuring", "a profile that cannot be taken, imported or merged"),
 }
 
 CATALOGUE: dict[str, str] = {

@@ -6,6 +6,7 @@
     ├── PluginError         PLN3xx  unknown, clashing or broken plug-ins, absent dependencies, costs
     ├── PlanError           PLN4xx  no placement, contradictory rules, an unsupported request
     ├── SolverError         PLN5xx  a solver that stopped without a proof
+    ├── MeasuringError      PLN6xx  a profile that cannot be taken, imported or merged
     └── ProblemReport       several of the above, found together in one input
 
 An error that is not a `PlannerError` is a defect of the planner itself.
@@ -87,6 +88,10 @@ class SolverError(PlannerError):
     """A solver that stopped without a proof."""
 
     default_exit_code = 5
+
+
+class MeasuringError(PlannerError):
+    """A profile that cannot be taken, imported or merged."""
 
 
 class ProblemReport(PlannerError):  # noqa: N818 (a report of errors, not one)

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("planner.cli.verify", "Whether a saved plan holds, by a second solver."),
     "compare": ("planner.cli.compare", "Every policy and solver side by side."),
     "table": ("planner.cli.table", "Which plan is best in which state of the link, exactly."),
+    "profile": ("planner.cli.profile", "Measure a model on this machine."),
+    "probe": ("planner.cli.probe", "Measure a model on a device that has no planner."),
     "zoo": ("planner.cli.zoo", "Write a known architecture as ONNX."),
     "plugins": ("planner.cli.plugins", "Frontends, cost models and solvers that are installed."),
     "schema": ("planner.cli.schema", "JSON Schemas of the file formats."),

@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from planner.cost_files import Costs
+    from planner.frontend_api import LoadOptions
     from planner.graphs import Graph
     from planner.solutions import Limits
 
@@ -173,6 +174,25 @@ def load_both(model: str, values: dict[str, Any]) -> tuple[Graph, Costs]:
         workload = costs.workload.model_copy(update={"batch_size": values["batch"]})
         costs = costs.model_copy(update={"workload": workload})
     return graph, costs
+
+
+def load_options(options: ModelOptions) -> LoadOptions:
+    """The same as frontends take it.
+
+    Raises:
+        InputError: If a dimension is no `NAME=N`.
+    """
+    from planner.frontend_api import LoadOptions
+
+    return LoadOptions(
+        inputs=options.inputs,
+        batch=options.batch,
+        dims=_dims(options.dims),
+        frozen=options.frozen,
+        tied=options.tied,
+        untied=options.untied,
+        shapes=options.shapes,
+    )
 
 
 def load_graph(path: str, options: ModelOptions, batch: int | None = None) -> Graph:

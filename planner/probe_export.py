@@ -1,0 +1,73 @@
+"""The probe: a bundle and the program that measures it, in one archive that Python runs."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+
+from planner.bundles import write_bundle
+from planner.frontend_api import LoadOptions
+from planner.writing import write_bytes
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every entry: equal models give equal archives."""
+
+STARTER = '''"""Measures the model in this archive: `python3 probe.zip -o profile.json`."""
+
+import sys
+
+if sys.version_info < (3, 8):
+    sys.exit("error: Python 3.8 or newer is needed, this is " + sys.version.split()[0])
+
+from probe.__main__ import main
+
+sys.exit(main())
+'''
+
+
+def export_probe(
+    source: Path, output: Path, *, load_options: LoadOptions, max_opset: int = 17, force: bool
+) -> int:
+    """Write the archive that measures a model on a device.
+
+    Args:
+        source: The model.
+        output: The archive; also runs when it is unpacked into a folder.
+        load_options: How the model is read, and the batch to measure at.
+        max_opset: Newest operator set that the device knows; newer models are converted down.
+        force: Replace an existing file.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        PlannerError: If the model cannot be read, run or converted, or the file not be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="planner-") as folder:
+        write_bundle(Path(folder), source, options=load_options, max_opset=max_opset)
+        data = _zipped(Path(folder))
+    write_bytes(output, data, force=force)
+    return len(data)
+
+
+def _zipped(bundle: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add(archive, "__main__.py", STARTER.encode())
+        for entry in sorted(files("planner.probe").iterdir(), key=lambda item: item.name):
+            if entry.name.endswith((".py", ".json")):
+                _add(archive, f"probe/{entry.name}", entry.read_bytes())
+        for path in sorted(bundle.rglob("*")):
+            if path.is_file():
+                _add(archive, path.relative_to(bundle).as_posix(), path.read_bytes())
+    return buffer.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, date_time=EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, data)
