@@ -70,7 +70,7 @@ def build_draft(
         _add_node(builder, node)
     draft.parameters = list(builder.parameters.values())
     _add_outputs(builder, graph)
-    draft.is_inference_export = not any(_is_training(node, known, opset) for node in nodes)
+    draft.is_inference_export = not any(is_training_node(node, known, opset) for node in nodes)
     return builder
 
 
@@ -120,7 +120,7 @@ def _add_node(builder: Builder, node: Node) -> None:
     if node.bodies:
         operands += [table.get(name) or _dangling(name) for name in node.captured]
         operands += _body_operands(builder, node)
-    is_random = node.op in _DROPOUTS and _is_training(node, known, builder.opset)
+    is_random = node.op in _DROPOUTS and is_training_node(node, known, builder.opset)
     if (
         node.is_pure
         and not node.bodies
@@ -215,7 +215,7 @@ def _add_identity(builder: Builder, name: str, operand: Operand, names: set[str]
     )
 
 
-def _is_training(node: Node, known: Knowledge, opset: int) -> bool:
+def is_training_node(node: Node, known: Knowledge, opset: int) -> bool:
     """Whether a BatchNormalization or Dropout is, or may be, in training mode."""
     if node.domain and node.op not in _DROPOUTS:
         return False

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planner.errors import GraphError, InputError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.graphs import Graph
+
+if TYPE_CHECKING:
+    from planner.runnables import RunnableModel
 
 
 class OnnxFrontend:
@@ -37,6 +41,15 @@ class OnnxFrontend:
             raise InputError(text, code="PLN117", where="shapes")
         with _no_collection():
             return _load(data, where, options)
+
+    def runnable(
+        self, data: bytes | Path, *, where: str, options: LoadOptions, max_opset: int | None = None
+    ) -> RunnableModel:
+        """The model without its weights; see `planner.runnables.RunnableFrontend`."""
+        from planner.frontends.onnx_runnable import make_runnable
+
+        with _no_collection():
+            return make_runnable(data, where=where, options=options, max_opset=max_opset)
 
 
 FRONTEND = OnnxFrontend()

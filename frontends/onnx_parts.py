@@ -169,7 +169,7 @@ def _types_of(
         return known
     try:
         return {**_declared(with_types(model)), **known}
-    except (RuntimeError, ValueError):  # onnx.shape_inference.InferenceError is a RuntimeError
+    except (onnx.shape_inference.InferenceError, ValueError):
         return known
 
 

@@ -60,12 +60,21 @@ def load(
     _check_options(options)
     data: bytes | Path = source if isinstance(source, bytes) else Path(source)
     where = str(data) if isinstance(data, Path) else "bytes"
+    chosen = frontend_of(data, where=where, name=frontend)
+    return chosen.load(data, where=where, options=options)
+
+
+def frontend_of(data: bytes | Path, *, where: str, name: str | None = None) -> Frontend:
+    """The frontend that reads a model: the one called `name`, else by suffix and content.
+
+    Raises:
+        PlannerError: If there is no such file or frontend, or the file is empty.
+    """
     head = _head(data)
     if not head.strip():
         what = "empty" if not head else "blank"
         raise InputError(f"the file is {what}, expected a model", code="PLN104", where=where)
-    chosen = FRONTENDS.get(frontend, where="frontend") if frontend else _find(data, head, where)
-    return chosen.load(data, where=where, options=options)
+    return FRONTENDS.get(name, where="frontend") if name else _find(data, head, where)
 
 
 def _strings(what: str, values: Sequence[str]) -> tuple[str, ...]:

@@ -154,8 +154,8 @@ def test_equal_models_give_equal_archives(probe: Path, model: Path, tmp_path: Pa
 def test_probe_carries_no_weights_and_an_old_operator_set(tmp_path: Path) -> None:
     import onnx
 
-    path = tmp_path / "resnet18.onnx"
-    zoo.write("resnet18", path)
+    path = tmp_path / "squeezenet.onnx"
+    zoo.write("squeezenet1_1", path)
     outcome = run_planner("probe", "export", path, "-o", tmp_path / "probe.zip", "--opset", "13")
     assert outcome.status == 0, outcome.stderr
     assert (tmp_path / "probe.zip").stat().st_size < 1_000_000

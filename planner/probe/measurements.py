@@ -1,0 +1,131 @@
+"""From samples to the profile's `Measurement`: one timing per operator, adding up to the whole."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterable, NamedTuple, Sequence
+
+from .bundle import Bundle
+from .settings import Settings
+from .statistics import scaled, timing
+
+REMOVED = "the optimiser has removed it"
+"""What a timing says of an operator without a kernel."""
+
+
+class Samples(NamedTuple):
+    """Seconds of what was measured as one; no seconds at all for what has no kernel."""
+
+    operators: tuple[str, ...]
+    seconds: list[float]
+
+
+def start_measurement(
+    bundle: Bundle, settings: Settings, mode: str, *, method: str
+) -> dict[str, Any]:
+    """A measurement by onnxruntime, of which nothing is measured yet."""
+    import onnxruntime
+
+    model = bundle.manifest["model"]
+    return {
+        "model": model["name"],
+        "digest": model["digest"],
+        "batch": model["batch"],
+        "inputs": [
+            {key: item[key] for key in ("name", "dtype", "shape")}
+            for item in bundle.manifest["inputs"]
+        ],
+        "mode": mode,
+        "engine": {
+            "name": "onnxruntime",
+            "version": onnxruntime.__version__,
+            "provider": settings.provider,
+            "threads": settings.threads,
+            "optimization": settings.level,
+            "settings": {"method": method, "seed": str(settings.seed)},
+        },
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "is_complete": False,
+        "nodes": [],
+        "notes": list(bundle.manifest.get("notes", ())),
+    }
+
+
+def finish_measurement(
+    measurement: dict[str, Any],
+    bundle: Bundle,
+    forward: dict[str, Any],
+    units: Iterable[Samples],
+    *,
+    method: str,
+    reason: str,
+) -> dict[str, Any]:
+    """The finished measurement: operators are scaled so that they add up to the whole model.
+
+    Args:
+        measurement: What `start_measurement` gave.
+        bundle: What was measured.
+        forward: The timing of the whole model.
+        units: Seconds of its parts, which cover every operator once.
+        method: How the parts were measured.
+        reason: Why operators of one unit have one time.
+    """
+    units = list(units)
+    n_runs = forward["n_runs"]
+    parts = {unit.operators[0]: timing(unit.seconds, method) for unit in units if unit.seconds}
+    total_s = sum(entry["typical_s"] for entry in parts.values())
+    factor = forward["typical_s"] / total_s if total_s else 1.0
+    timings: dict[str, dict[str, Any]] = {}
+    for unit in units:
+        first = unit.operators[0]
+        if first in parts:
+            timings[first] = scaled(parts[first], factor)
+        else:
+            timings[first] = _nothing(n_runs, REMOVED)
+        timings.update(
+            (name, _nothing(n_runs, f"in the time of `{first}`")) for name in unit.operators[1:]
+        )
+    _settle(timings, forward["typical_s"])
+    return {
+        **measurement,
+        "is_complete": True,
+        "whole": {"forward": forward, "sum_forward_s": total_s},
+        "nodes": [
+            {
+                "name": operator["name"],
+                "op": operator["op"],
+                "signature": operator["signature"],
+                "forward": timings[operator["name"]],
+            }
+            for operator in bundle.manifest["operators"]
+        ],
+        "groups": [
+            _group(bundle, unit.operators, reason) for unit in units if len(unit.operators) > 1
+        ],
+    }
+
+
+def _group(bundle: Bundle, names: Sequence[str], reason: str) -> dict[str, Any]:
+    """Operators with one time, and which of them reads what which other computes."""
+    chosen = set(names)
+    reads = {o["name"]: o["reads"] for o in bundle.manifest["operators"] if o["name"] in chosen}
+    edges = [[source, name] for name in names for source in reads[name] if source in chosen]
+    return {"nodes": list(names), "edges": edges, "reason": reason}
+
+
+def _nothing(n_runs: int, method: str) -> dict[str, Any]:
+    return {
+        "typical_s": 0.0,
+        "spread_s": 0.0,
+        "n_runs": n_runs,
+        "origin": "measured",
+        "method": method,
+    }
+
+
+def _settle(timings: dict[str, dict[str, Any]], whole_s: float) -> None:
+    """Put what rounding has left into the largest entry."""
+    largest = max(timings.values(), key=lambda entry: float(entry["typical_s"]))
+    difference = whole_s - sum(entry["typical_s"] for entry in timings.values())
+    if largest["typical_s"] + difference > 0:
+        largest["typical_s"] += difference
