@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "table": ("planner.cli.table", "Which plan is best in which state of the link, exactly."),
     "profile": ("planner.cli.profile", "Measure a model on this machine."),
     "probe": ("planner.cli.probe", "Measure a model on a device that has no planner."),
+    "import-profile": ("planner.cli.import_profile", "Make a profile of what others measured."),
+    "merge-profiles": ("planner.cli.merge_profiles", "Several profiles of one machine as one."),
     "zoo": ("planner.cli.zoo", "Write a known architecture as ONNX."),
     "plugins": ("planner.cli.plugins", "Frontends, cost models and solvers that are installed."),
     "schema": ("planner.cli.schema", "JSON Schemas of the file formats."),

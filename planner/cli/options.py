@@ -31,9 +31,13 @@ _MODEL_OPTIONS = (
 
 _SCENARIO_OPTIONS = (
     click.option("--costs", "costs_path", type=Path, metavar="FILE",
-                 help="Costs file (costs.v1)."),
-    click.option("--device", metavar="PRESET", help="Hardware of the first host."),
-    click.option("--server", metavar="PRESET", help="Hardware of the last host."),
+                 help="Costs file (costs.v1), or a profile of the device."),
+    click.option("--device", metavar="PRESET",
+                 help="Hardware of the first host, or its profile: jetson.json."),
+    click.option("--server", metavar="PRESET",
+                 help="Hardware of the last host, or its profile."),
+    click.option("--by-signature", is_flag=True, default=None,
+                 help="Profiles: price by like operators of any model."),
     click.option("--uplink", multiple=True, metavar="RATE", help="Up, such as 50Mbit/s."),
     click.option("--downlink", multiple=True, metavar="RATE", help="Down, such as 100Mbit/s."),
     click.option("--latency", multiple=True, metavar="TIME", help="One way, such as 2ms."),
@@ -85,6 +89,7 @@ class ScenarioOptions:
     costs_path: Path | None
     device: str | None
     server: str | None
+    by_signature: bool | None
     uplink: tuple[str, ...]
     downlink: tuple[str, ...]
     latency: tuple[str, ...]
@@ -100,6 +105,12 @@ class ScenarioOptions:
     pins: tuple[str, ...]
     together: tuple[str, ...]
     forbid: tuple[str, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read: costs, and profiles."""
+        profiles = [Path(p) for p in (self.device, self.server) if p and p.endswith(".json")]
+        return [*([self.costs_path] if self.costs_path is not None else []), *profiles]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -18,14 +19,16 @@ from planner.cost_files import (
     MIN_RATE,
     AnalyticalHost,
     Costs,
+    HostEntry,
     LinkEntry,
+    MeasuredHost,
     PinEntry,
     WorkloadEntry,
     check_costs,
     cross_check,
     read_costs,
 )
-from planner.documents import JsonValue, validate
+from planner.documents import parse_json, read_bytes, validate
 from planner.errors import InputError, PlannerError, shorten
 from planner.graphs import MAX_BYTES
 from planner.units import BYTES, RATES, TIMES, parse_quantity
@@ -39,20 +42,13 @@ def load_costs(options: ScenarioOptions, model: str) -> Costs:
     Raises:
         PlannerError: If there is neither a file nor all of the flags that replace one.
     """
-    if options.costs_path is not None:
-        costs = read_costs(options.costs_path)
-    else:
+    if needs_flags(options):
         require_flags(options, model)
-        costs = check_costs(
-            {
-                "kind": "costs",
-                "version": 1,
-                "hosts": [_preset("device", options.device), _preset("server", options.server)],
-                "links": [{"uplink_bps": 1.0, "downlink_bps": 1.0}],
-            },
-            "command line",
-        )
-    result = _overridden(costs, options)
+        result = _overridden(_without_file(options), options)
+        result = _in_measured_mode(result, options)
+    else:
+        assert options.costs_path is not None
+        result = _overridden(read_costs(options.costs_path), options)
     with placed_in(options, result):
         cross_check(result, str(options.costs_path or "command line"))
     is_training = result.workload.mode == "training"
@@ -60,36 +56,99 @@ def load_costs(options: ScenarioOptions, model: str) -> Costs:
         say("warning: `--return-outputs` has no effect in training; add `--mode inference`")
     if not is_training and options.labels is not None:
         say("warning: `--labels` has no effect in inference")
+    if options.by_signature and not any(isinstance(h, MeasuredHost) for h in result.hosts):
+        say("warning: `--by-signature` has no effect: no host has a profile")
     return result
+
+
+def needs_flags(options: ScenarioOptions) -> bool:
+    """Whether flags must say what no costs file does: there is none, or a profile in its place."""
+    return options.costs_path is None or _is_profile(options.costs_path)
+
+
+def _is_profile(path: Path) -> bool:
+    """Whether a file says that it is a profile; what is wrong with it is found where it is read."""
+    try:
+        data = read_bytes(path)
+        document = parse_json(data, str(path)) if b'"profile"' in data else None
+    except PlannerError:
+        return False
+    return isinstance(document, dict) and document.get("kind") == "profile"
+
+
+def _without_file(options: ScenarioOptions) -> Costs:
+    """What is overridden where no costs file is: two hosts, the first by its profile if given."""
+    costs = check_costs(
+        {
+            "kind": "costs",
+            "version": 1,
+            "hosts": [{"name": name, "model": "table"} for name in ("device", "server")],
+            "links": [{"uplink_bps": 1.0, "downlink_bps": 1.0}],
+        },
+        "command line",
+    )
+    if options.costs_path is None:
+        return costs
+    device = _host("device", str(options.costs_path), "--costs", is_profile=True)
+    return costs.model_copy(update={"hosts": (device, costs.hosts[1])})
+
+
+def _in_measured_mode(costs: Costs, options: ScenarioOptions) -> Costs:
+    """The mode that all profiles are of, if there is only one and none is asked for."""
+    profiles = [h.profile for h in costs.hosts if isinstance(h, MeasuredHost)]
+    if options.mode is not None or not profiles:
+        return costs
+    modes: set[str] = {"training", "inference"}
+    for profile in profiles:
+        assert not isinstance(profile, str)
+        modes &= {m.mode for m in profile.measurements if m.is_complete}
+    if len(modes) != 1:
+        return costs
+    (mode,) = modes
+    if mode == costs.workload.mode:
+        return costs
+    say(f"note: mode: {mode}, the only one that was measured")
+    return costs.model_copy(update={"workload": costs.workload.model_copy(update={"mode": mode})})
 
 
 def require_flags(options: ScenarioOptions, model: str, others: Sequence[str] = ()) -> None:
     """Check that flags say all that a costs file would.
 
     Args:
-        options: Where they are.
+        options: Where they are; there is no costs file, or a profile of the device in its place.
         model: The first argument of the command.
         others: More of its arguments, which the hint repeats.
 
     Raises:
-        InputError: If one is missing; the hint is the full command.
+        InputError: If one is missing, or the device is given twice; the hint is the full command.
     """
-    flags = {
-        "--device": (options.device, "jetson-tx2"),
-        "--server": (options.server, "rtx-3090"),
-        "--uplink": (" ".join(options.uplink), "50Mbit/s"),
-        "--downlink": (" ".join(options.downlink), "100Mbit/s"),
+    flags: dict[str, tuple[Sequence[str], str]] = {
+        "--device": ([options.device] if options.device else [], "jetson-tx2"),
+        "--server": ([options.server] if options.server else [], "rtx-3090"),
+        "--uplink": (options.uplink, "50Mbit/s"),
+        "--downlink": (options.downlink, "100Mbit/s"),
     }
-    missing = [flag for flag, (value, _) in flags.items() if not value]
+    command = [_command(), shlex.quote(model)]
+    without = "without `--costs`"
+    if options.costs_path is not None:
+        path = str(options.costs_path)
+        if flags.pop("--device")[0]:
+            text = f"the device is given twice: `{path}` is a profile, too"
+            hint = "leave out `--device`, or give a costs file to `--costs`"
+            raise InputError(text, code="PLN119", where="--device", hint=hint)
+        command += ["--costs", shlex.quote(path)]
+        without = f"`{path}` is a profile, not a costs file: with it"
+    missing = [flag for flag, (values, _) in flags.items() if not values]
     if missing:
-        command = " ".join(f"{flag} {value or example}" for flag, (value, example) in flags.items())
-        all_of_them = "" if len(missing) < len(flags) else " (all four)"
+        for flag, (values, example) in flags.items():
+            for value in values or [example]:
+                command += [flag, shlex.quote(value)]
+        all_of_them = "" if len(missing) < 4 else " (all four)"
         raise InputError(
-            f"without `--costs`, {', '.join(f'`{flag}`' for flag in missing)} must be given"
-            f"{all_of_them}",
+            f"{without}, {', '.join(f'`{flag}`' for flag in missing)} must be given{all_of_them}",
             code="PLN122",
             where="--costs",
-            hint=" ".join([_command(), shlex.quote(model), command, *map(shlex.quote, others)]),
+            hint=" ".join([*command, *map(shlex.quote, others)]),
         )
 
 
@@ -98,17 +157,29 @@ def _command() -> str:
     return context.command_path if context is not None else "planner plan"
 
 
-def _preset(name: str, hardware: str | None) -> dict[str, JsonValue]:
-    return {"name": name, "model": "analytical", "hardware": hardware}
+def _host(name: str, value: str, flag: str, *, is_profile: bool = False) -> HostEntry:
+    """A host by its hardware, or by the file of its profile."""
+    if is_profile or value.endswith(".json"):
+        from planner.profile_files import read_profile
+
+        return MeasuredHost(name=name, model="measured", profile=read_profile(value))
+    document = {"name": name, "model": "analytical", "hardware": value}
+    return _checked(AnalyticalHost, document, flag)
 
 
 def _overridden(costs: Costs, options: ScenarioOptions) -> Costs:
     hosts = list(costs.hosts)
-    presets = ((0, "--device", options.device), (-1, "--server", options.server))
-    for position, flag, hardware in presets:
-        if hardware is not None:
-            document = _preset(hosts[position].name, hardware)
-            hosts[position] = _checked(AnalyticalHost, document, flag)
+    given = ((0, "--device", options.device), (-1, "--server", options.server))
+    for position, flag, value in given:
+        if value is not None:
+            hosts[position] = _host(hosts[position].name, value, flag)
+    if options.by_signature:
+        hosts = [
+            host.model_copy(update={"by_signature": True})
+            if isinstance(host, MeasuredHost)
+            else host
+            for host in hosts
+        ]
     memory = (
         (0, "--device-memory", options.device_memory),
         (-1, "--server-memory", options.server_memory),

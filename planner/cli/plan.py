@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def command(model: str, **values: Any) -> int:
         _check_explain(values["solver"], values["output_format"])
     scenario = take(ScenarioOptions, values)
     if output is not None:
-        check_output(output, [Path(model), scenario.costs_path], force=values["force"])
+        check_output(output, [Path(model), *scenario.files], force=values["force"])
     graph, costs = load_both(model, values)
     with placed_in(scenario, costs), patience():
         made = plan(graph, costs, values["solver"], limits=limits)
@@ -110,7 +111,7 @@ def _explain(graph: Graph, costs: Costs, *, show_all: bool) -> None:
     show_explanation(explain_blocks(problem), show_all=show_all)
 
 
-def check_output(output: Path, inputs: list[Path | None], *, force: bool) -> None:
+def check_output(output: Path, inputs: Sequence[Path], *, force: bool) -> None:
     """Refuse an output before any work is done for it.
 
     Raises:
@@ -125,6 +126,6 @@ def check_output(output: Path, inputs: list[Path | None], *, force: bool) -> Non
         raise InputError(text, code="PLN121", where="--output", hint=hint)
     check_writable(output, force=force)
     for source in inputs:
-        if source is not None and source.exists() and output.exists() and output.samefile(source):
+        if source.exists() and output.exists() and output.samefile(source):
             text = "this is what the plan is made from, which it would replace"
             raise InputError(text, code="PLN121", where=str(output), hint="choose another name")

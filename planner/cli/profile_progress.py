@@ -17,17 +17,19 @@ def shown() -> Iterator[Callable[[Event], None]]:
         yield _said
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("measuring", total=None)
+        task = progress.add_task("measuring", total=None, left="")
 
         def draw(event: Event) -> None:
             if event.get("event") == "progress":
+                seconds = event.get("left_s")
                 progress.update(
                     task,
-                    description=str(event.get("stage") or "measuring"),
+                    left=f"{seconds:.0f} s left" if isinstance(seconds, float) else "",
+                    description=str(event.get("phase") or "measuring"),
                     completed=float(event.get("done", 0)),
                     total=float(event.get("total", 0)) or None,
                 )

@@ -49,16 +49,16 @@ def command(model: str, **values: Any) -> None:
       planner table resnet50.onnx --costs jetson.json --device-speed 0.25..1
     """
     from planner.cli.console import tell, write_json
-    from planner.cli.overrides import require_flags
+    from planner.cli.overrides import needs_flags, require_flags
     from planner.cli.places import placed_in
     from planner.cli.ranges import take_ranges
     from planner.table_making import table
 
     scenario = take(ScenarioOptions, values)
-    inputs = [Path(model), scenario.costs_path]
+    inputs = [Path(model), *scenario.files]
     speed = values["device_speed"]
     ranges = take_ranges(values)
-    if scenario.costs_path is None:
+    if needs_flags(scenario):
         require_flags(scenario, model, () if speed is None else ("--device-speed", speed))
         _fill_in(values, ranges)
     map_request = _map_request(values, ranges, inputs)
@@ -101,7 +101,7 @@ def _fill_in(values: dict[str, Any], ranges: dict[str, Range]) -> None:
 
 
 def _map_request(
-    values: dict[str, Any], ranges: dict[str, Range], inputs: list[Path | None]
+    values: dict[str, Any], ranges: dict[str, Range], inputs: list[Path]
 ) -> MapRequest | None:
     """What to draw, checked before any work is done for it; None for nothing."""
     from planner.cli.map_requests import map_request

@@ -53,7 +53,7 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
     60 s without --time-limit. `maxflow`, `networkx` and `blockwise` share the flow's network.
     """
     from planner.cli.console import say, write_json
-    from planner.cli.overrides import require_flags
+    from planner.cli.overrides import needs_flags, require_flags
     from planner.cli.places import placed_in
     from planner.plans import read_plan
     from planner.units import format_seconds
@@ -61,7 +61,7 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
 
     limits = _limits(take(SolverOptions, values).limits())
     scenario = take(ScenarioOptions, values)
-    if scenario.costs_path is None:
+    if needs_flags(scenario):
         require_flags(scenario, str(plan_path), ("--graph", model))
     plan = read_plan(plan_path)
     graph, costs = load_both(model, values)
