@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from planner.planning import plan
     from planner.plans import Plan, read_plan
     from planner.problems import Problem
+    from planner.profile_files import Profile, read_profile
     from planner.solutions import Solution
     from planner.solving import solve
     from planner.table_making import table
@@ -38,6 +39,7 @@ __all__ = [
     "Plan",
     "PlannerError",
     "Problem",
+    "Profile",
     "Solution",
     "Table",
     "Verification",
@@ -47,6 +49,7 @@ __all__ = [
     "problem",
     "read_costs",
     "read_plan",
+    "read_profile",
     "read_table",
     "solve",
     "table",
@@ -60,6 +63,7 @@ _HOMES = {
     "Plan": "plans",
     "PlannerError": "errors",
     "Problem": "problems",
+    "Profile": "profile_files",
     "Solution": "solutions",
     "Table": "tables",
     "Verification": "verification",
@@ -68,6 +72,7 @@ _HOMES = {
     "plan": "planning",
     "read_costs": "cost_files",
     "read_plan": "plans",
+    "read_profile": "profile_files",
     "read_table": "tables",
     "solve": "solving",
     "table": "table_making",

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from planner.errors import InputError, PlannerError, name_hint, nearest, shorten
@@ -129,7 +130,9 @@ def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseMo
             for name, field in holder.model_fields.items()
             if step == (field.alias or name)
         ]
-        within = [found for field in fields for found in _models_in(field.annotation)]
+        within = [
+            found for field in fields for found in (*_models_in(field.annotation), *_late(field))
+        ]
         # A step that is no key is the tag of a union's member: the value of a Literal field.
         tagged = [holder for holder in here if _has_tag(holder, step)]
         here = within or tagged or here
@@ -144,6 +147,12 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for item in getattr(annotation, "__args__", ()) for m in _models_in(item)]
+
+
+def _late(field: FieldInfo) -> list[type[BaseModel]]:
+    """Models that are loaded only with the first document that has one."""
+    late = [getattr(item, "late_model", None) for item in field.metadata]
+    return [model() for model in late if model is not None]
 
 
 def pointer_step(key: str | int) -> str:

@@ -275,7 +275,9 @@ def _rule_clauses(graph: Graph, scenario: Scenario) -> Iterator[str]:
         names = [f"`{graph.operators[operator].name}`" for operator in group]
         shown = ", ".join(names[:MAX_NAMED])
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        yield f"{shown}{more} are kept together"
+        kernel = scenario.kernel_clause(group)
+        why = "kept together" if kernel is None else f"together: {kernel}"
+        yield f"{shown}{more} are {why}"
 
 
 def _figures(problem: Problem, hosts: Sequence[int]) -> Iterator[str]:

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    model_validator,
+)
 
 from planner.documents import (
     WHOLE,
@@ -23,6 +30,7 @@ from planner.documents import (
 )
 from planner.dtypes import WIRE_DTYPES
 from planner.errors import InputError, PlannerError, name_hint, raise_all
+from planner.profile_entries import ProfileEntry, settled
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""
@@ -94,7 +102,20 @@ class AnalyticalHost(StrictModel):
         return self
 
 
-BUILT_IN = ("table", "analytical")
+class MeasuredHost(StrictModel):
+    """A host whose operators were measured: a profile, inline or by the path of its file.
+
+    `read_costs` and `check_costs` put the file's content in the path's place.
+    """
+
+    name: Name
+    model: Literal["measured"]
+    profile: ProfileEntry
+    by_signature: bool = False
+    memory_bytes: MemoryBytes | None = None
+
+
+BUILT_IN = ("table", "analytical", "measured")
 """Cost models whose keys are checked here."""
 
 
@@ -116,6 +137,7 @@ def _host_kind(host: Any) -> str:
 HostEntry = Annotated[
     Annotated[TableHost, Tag("table")]
     | Annotated[AnalyticalHost, Tag("analytical")]
+    | Annotated[MeasuredHost, Tag("measured")]
     | Annotated[PluginHost, Tag("plugin")],
     Discriminator(_host_kind),
 ]
@@ -187,33 +209,57 @@ class Costs(StrictModel):
 
 
 def read_costs(path: str | Path) -> Costs:
-    """Read a costs file.
+    """Read a costs file, and the profiles that it names.
 
     Args:
-        path: A JSON file of kind `costs`, version 1.
+        path: A JSON file of kind `costs`, version 1. Relative paths of profiles start in its
+            folder.
 
     Raises:
-        PlannerError: With every problem of the file at its place.
+        PlannerError: With every problem of the file, and of its profiles, at its place.
     """
-    return parse_costs(read_bytes(Path(path)), str(path))
+    return parse_costs(read_bytes(Path(path)), str(path), Path(path).parent)
 
 
-def parse_costs(data: bytes, where: str) -> Costs:
+def parse_costs(data: bytes, where: str, folder: Path | None = None) -> Costs:
     """`read_costs` for bytes; `where` names them in errors."""
-    return check_costs(parse_json(data, where), where)
+    return check_costs(parse_json(data, where), where, folder)
 
 
-def check_costs(document: JsonValue, where: str) -> Costs:
+def check_costs(document: JsonValue, where: str, folder: Path | None = None) -> Costs:
     """Check a parsed document, alone and across its parts.
+
+    Args:
+        document: What a costs file holds.
+        where: What errors call it.
+        folder: Where relative paths of profiles start; the current folder if not given.
 
     Raises:
         PlannerError: With every problem of the document.
     """
     check_kind(document, "costs", where)
     costs = validate(Costs, document, where)
+    problems: list[PlannerError] = []
+    if any(isinstance(host, MeasuredHost) for host in costs.hosts):
+        costs = _with_profiles(costs, where, folder or Path(), problems)
     costs._where = where
-    cross_check(costs, where)
+    problems += _cross_problems(costs, where)
+    raise_all(problems)
     return costs
+
+
+def _with_profiles(costs: Costs, where: str, folder: Path, problems: list[PlannerError]) -> Costs:
+    """Every path of a profile replaced by what the file holds."""
+    hosts = list(costs.hosts)
+    for position, host in enumerate(hosts):
+        if not isinstance(host, MeasuredHost):
+            continue
+        try:
+            profile = settled(host.profile, f"{where}: $.hosts[{position}].profile", folder)
+            hosts[position] = host.model_copy(update={"profile": profile})
+        except PlannerError as error:
+            problems += error.problems
+    return costs.model_copy(update={"hosts": tuple(hosts)})
 
 
 def cross_check(costs: Costs, where: str) -> None:

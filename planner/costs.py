@@ -17,11 +17,16 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HostCosts:
-    """One host's costs: seconds per iteration; shape [operators]. Notes are for people."""
+    """One host's costs: seconds per iteration; shape [operators]. Notes are for people.
+
+    `together` are sets of operators that the host runs as one: what one of them costs alone is not
+    known, so they are kept on one host, whichever it is.
+    """
 
     forward_s: FloatArray
     backward_s: FloatArray
     notes: tuple[str, ...] = ()
+    together: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +41,7 @@ class CostTable:
         has_backward: Whether an operator has a backward pass; shape [operators].
         parameter_bytes: What a parameter takes in an exchange; zero unless trainable.
         notes: What a person should know about the numbers.
+        kernels: (host, operators) pairs: what a host runs as one.
     """
 
     forward_s: FloatArray
@@ -45,6 +51,7 @@ class CostTable:
     has_backward: BoolArray
     parameter_bytes: IntArray
     notes: tuple[str, ...] = ()
+    kernels: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

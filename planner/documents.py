@@ -182,7 +182,7 @@ def check_kind(document: JsonValue, kind: str, where: str) -> None:
 _USED_BY = {
     "graph": "a graph spec is what `planner plan GRAPH` plans",
     "costs": "a costs file goes to `--costs`",
-    "profile": "a profile is what `planner profile` writes of a host",
+    "profile": "a profile goes to `--device`, `--server` or a host of the model `measured`",
     "plan": "a plan is what `planner plan -o` writes",
     "table": "a table is what `planner table -o` writes",
 }

@@ -149,7 +149,9 @@ def violations(graph: Graph, scenario: Scenario, hosts: IntArray) -> Iterator[Pl
             name, found = operators[operator].name, names[place[operator]]
             yield _violation(f"`{name}` is pinned to `{names[host]}`, but placed on `{found}`")
     for group in rules.together:
-        yield from _apart(graph, place, group, "are kept together")
+        kernel = scenario.kernel_clause(group)
+        why = "are kept together" + (f" ({kernel})" if kernel is not None else "")
+        yield from _apart(graph, place, group, why)
     if scenario.workload.is_training and len(names) > 2:
         for parameter in graph.parameters:
             if parameter.trainable and parameter.size_bytes:

@@ -247,11 +247,13 @@ def _infeasible(constraints: Constraints) -> PlanError:
         clauses = [early, *_clauses(constraints, conflict), late]
         shown = clauses if len(clauses) <= 12 else [*clauses[:6], "…", *clauses[-5:]]
         chain, end = "\n  and because ".join(shown), "\n  no host is left for it"
+    is_fused = "as one kernel" in chain
+    apart = ", or measure kernels apart: `planner profile --no-fusion`" if is_fused else ""
     return PlanError(
         f"no placement satisfies the rules\n  because {chain}{end}",
         code="PLN401",
         exit_code=3,
-        hint="drop one of the rules in the chain",
+        hint=f"drop one of the rules in the chain{apart}",
     )
 
 

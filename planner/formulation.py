@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -188,11 +189,16 @@ def _constraints(
         for operator in item.consumers if item.producer != GRAPH_INPUT else ():
             arcs.add(operator, item.producer, words, tensor)
     for number, group in enumerate(rules.together, len(graph.tensors)):
-        arcs.same_host(list(group), "they are kept together", number)
+        arcs.same_host(list(group), _why_together(scenario, group), number)
     for parameter, readers in kept_together:
         name = graph.parameters[parameter].name
         arcs.same_host(readers.tolist(), f"both read the trainable parameter `{name}`", -1)
     return _with_data_arcs(graph, scenario, arcs, low, high, reasons)
+
+
+def _why_together(scenario: Scenario, group: Sequence[int]) -> str:
+    kernel = scenario.kernel_clause(group)
+    return "they are kept together" if kernel is None else f"they are together: {kernel}"
 
 
 def _with_data_arcs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,7 +38,19 @@ def priced(graph: Graph, costs: Costs) -> tuple[Scenario, CostTable]:
     except PlannerError as error:
         problems += error.problems
     raise_all(problems)
-    return found[0], tables[0]
+    return _with_kernels(found[0], tables[0]), tables[0]
+
+
+def _with_kernels(scenario: Scenario, table: CostTable) -> Scenario:
+    """What hosts run as one is kept together, like what the user wants to be."""
+    if not table.kernels:
+        return scenario
+    kernels = tuple((host, tuple(sorted(group))) for host, group in table.kernels)
+    rules = scenario.rules
+    told = {tuple(sorted(group)) for group in rules.together}
+    new = [group for group in dict.fromkeys(group for _, group in kernels) if group not in told]
+    rules = replace(rules, together=(*rules.together, *new))
+    return replace(scenario, rules=rules, kernels=kernels)
 
 
 def workload_of(costs: Costs) -> Workload:
@@ -168,6 +181,7 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
         needs_gradient(graph) if workload.is_training else np.zeros(len(graph.tensors), np.bool_)
     )
     rows: list[HostCosts] = []
+    kernels: list[tuple[int, tuple[int, ...]]] = []
     problems: list[PlannerError] = []
     notes: dict[str, None] = {}
     for position, host in enumerate(costs.hosts):
@@ -189,6 +203,7 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
             continue
         rows.append(row)
         notes.update(dict.fromkeys(f"`{host.name}`: {note}" for note in row.notes))
+        kernels += [(position, group) for group in row.together]
     raise_all(problems)
     activation_bytes = wire_bytes(graph, workload)
     return CostTable(
@@ -202,6 +217,7 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
             np.int64,
         ),
         notes=tuple(notes),
+        kernels=tuple(kernels),
     )
 
 
@@ -216,6 +232,10 @@ def _check_row(graph: Graph, row: HostCosts, context: CostContext) -> None:
             name = graph.operators[wrong[0]].name
             text = f"{what} of `{name}` is {values[wrong[0]]}, expected a finite number ≥ 0"
             raise PluginError(text, code="PLN309", where=context.where)
+    n = len(graph.operators)
+    if not all(0 <= operator < n for group in row.together for operator in group):
+        text = f"a group names an operator beyond the {n} that there are"
+        raise PluginError(text, code="PLN309", where=context.where)
 
 
 def wire_bytes(graph: Graph, workload: Workload) -> IntArray:

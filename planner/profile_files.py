@@ -29,6 +29,7 @@ Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 Dimension = Annotated[int, Field(ge=0, le=2**53), WHOLE]
+Edge = Annotated[Items[Name], Field(min_length=2, max_length=2)]
 
 
 class Timing(StrictModel):
@@ -58,9 +59,12 @@ class Group(StrictModel):
     """Operators that ran as one kernel or one segment: the first carries the seconds of all.
 
     What the others would take apart is not known, so they are kept together in every plan.
+    `edges` are pairs of nodes of which the second reads what the first makes: what else the same
+    kernel is looked for by, in another model.
     """
 
     nodes: Annotated[Items[Name], Field(min_length=2)]
+    edges: Items[Edge] = ()
     reason: str
 
 
@@ -144,12 +148,17 @@ class Profile(StrictModel):
     machine: Machine
     measurements: Annotated[Items[Measurement], Field(min_length=1)]
 
-    _where: str = PrivateAttr(default="profile")
+    _place: str = PrivateAttr(default="")
 
     @property
-    def where(self) -> str:
-        """What errors call the document: the file's path, if it has one."""
-        return self._where
+    def is_settled(self) -> bool:
+        """Whether it is known where the profile is from, and its parts were checked together."""
+        return bool(self._place)
+
+    @property
+    def place(self) -> str:
+        """What errors call the document: its file, or its place in a costs file, as a pointer."""
+        return self._place or "profile: $"
 
     @property
     def digest(self) -> str:
@@ -179,27 +188,52 @@ def check_profile(document: JsonValue, where: str) -> Profile:
     """
     check_kind(document, "profile", where)
     profile = validate(Profile, document, where)
-    profile._where = where
-    raise_all(list(_cross_problems(profile, where)))
+    settle(profile, f"{where}: $")
     return profile
 
 
-def _cross_problems(profile: Profile, where: str) -> Iterator[PlannerError]:
-    """Operators listed twice, and groups of what was not measured."""
+def settle(profile: Profile, place: str) -> None:
+    """Say where a profile is from, and check what no single key shows.
+
+    Args:
+        profile: Valid key by key.
+        place: Its file and pointer, such as `jetson.json: $`.
+
+    Raises:
+        PlannerError: With every node that is listed twice or in two groups, and every group of
+            what was not measured.
+    """
+    profile._place = place
+    raise_all(list(_cross_problems(profile, place)))
+
+
+def _cross_problems(profile: Profile, place: str) -> Iterator[PlannerError]:
     for position, measurement in enumerate(profile.measurements):
-        place = f"{where}: $.measurements[{position}]"
+        here = f"{place}.measurements[{position}]"
         seen: set[str] = set()
         for index, row in enumerate(measurement.nodes):
             if row.node in seen:
                 text = f"node `{row.node}` is listed twice"
-                yield InputError(text, code="PLN105", where=f"{place}.nodes[{index}].name")
+                yield InputError(text, code="PLN105", where=f"{here}.nodes[{index}].name")
             seen.add(row.node)
         grouped: set[str] = set()
         for index, group in enumerate(measurement.groups):
-            for name in group.nodes:
-                if name not in seen or name in grouped:
-                    what = "is in two groups" if name in grouped else "was not measured"
-                    text = f"node `{name}` {what}"
-                    code = "PLN105" if name in grouped else "PLN111"
-                    yield InputError(text, code=code, where=f"{place}.groups[{index}]")
-                grouped.add(name)
+            yield from _group_problems(group, seen, grouped, f"{here}.groups[{index}]")
+
+
+def _group_problems(
+    group: Group, measured: set[str], grouped: set[str], where: str
+) -> Iterator[PlannerError]:
+    """`grouped` are the nodes of the groups before, to which those of this one are added."""
+    for position, name in enumerate(group.nodes):
+        if name in grouped or name not in measured:
+            is_twice = name in grouped
+            text = f"node `{name}` {'is in a group already' if is_twice else 'was not measured'}"
+            code = "PLN105" if is_twice else "PLN111"
+            yield InputError(text, code=code, where=f"{where}.nodes[{position}]")
+        grouped.add(name)
+    for position, edge in enumerate(group.edges):
+        strangers = [name for name in edge if name not in group.nodes]
+        if strangers:
+            text = f"node `{strangers[0]}` is not in the group"
+            yield InputError(text, code="PLN111", where=f"{where}.edges[{position}]")

@@ -23,10 +23,8 @@ from planner.errors import MeasuringError, PluginError
 from planner.frontend_api import LoadOptions
 from planner.profile_files import Profile, read_profile
 
+PROGRAM = (sys.executable, "-m", "planner.probe")
 INTERRUPTED = 130
-GRACE_S = 60.0
-"""Seconds that an interrupted measurement has to finish the run that it is in."""
-
 Event = Mapping[str, Any]
 """What the measuring process says: `{"event": "progress", "done": 3, "total": 60, …}`."""
 
@@ -80,6 +78,7 @@ def require_onnxruntime() -> None:
         raise PluginError(
             "measuring needs `onnxruntime`, which is not installed",
             code="PLN302",
+            where="planner profile",
             hint="pip install 'dnn-partition-planner[measure]'",
             exit_code=4,
         )
@@ -113,7 +112,7 @@ def take_profile(
         bundle = Path(folder) / "bundle"
         bundle.mkdir()
         write_bundle(bundle, source, options=load_options)
-        command = [sys.executable, "-m", "planner.probe", str(bundle), "-o", str(output)]
+        command = [*PROGRAM, str(bundle), "-o", str(output)]
         command += ["--progress", "json", "--resume" if resume else "--force"]
         _run([*command, *options.arguments()], Path(folder) / "stderr", output, on_event)
     return read_profile(output)
@@ -170,7 +169,7 @@ def _measuring_error(event: Event) -> MeasuringError:
     return MeasuringError(
         str(event.get("message")),
         code=str(event.get("code")),
-        where=event.get("where"),
+        where=event.get("where") or "planner profile",
         hint=event.get("hint"),
     )
 
@@ -182,9 +181,11 @@ def _died(status: int, log: Path, output: Path) -> MeasuringError:
         return MeasuringError(
             f"the measuring process was killed, most likely because memory ran out{kept}",
             code="PLN604",
+            where="planner profile",
             hint="measure a smaller `--batch`, or close other programs",
         )
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = f": {lines[-1]}" if lines else ""
     how = f"signal {-status}" if status < 0 else f"status {status}"
-    return MeasuringError(f"the measuring process ended with {how}{last}{kept}", code="PLN607")
+    text = f"the measuring process ended with {how}{last}{kept}"
+    return MeasuringError(text, code="PLN607", where="planner profile")

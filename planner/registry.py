@@ -179,6 +179,7 @@ COST_MODELS: Registry[CostModel] = Registry(
     {
         "table": "planner.costmodels.table:COST_MODEL",
         "analytical": "planner.costmodels.analytical:COST_MODEL",
+        "measured": "planner.costmodels.measured:COST_MODEL",
     },
     "PLN314",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -91,10 +92,21 @@ class Scenario:
     """Route, workload and rules of one planning task.
 
     `memory_limits` holds the bytes that each host has, None where they are not limited; empty if
-    no host's are.
+    no host's are. `kernels` are (host, operators) pairs: sets of `rules.together` that are there
+    because a host runs them as one, operators ascending.
     """
 
     route: Route
     workload: Workload
     rules: Rules = Rules()
     memory_limits: tuple[int | None, ...] = ()
+    kernels: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    def kernel_clause(self, group: Sequence[int]) -> str | None:
+        """Which hosts run a set of `rules.together` as one, in words; None if none does."""
+        members = tuple(sorted(group))
+        found = [self.route.hosts[host] for host, kernel in self.kernels if kernel == members]
+        hosts = dict.fromkeys(f"`{host}`" for host in found)
+        if not hosts:
+            return None
+        return f"{' and '.join(hosts)} {'runs' if len(hosts) == 1 else 'run'} them as one kernel"

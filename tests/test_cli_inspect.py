@@ -68,7 +68,8 @@ def test_plugins() -> None:
 
 
 def test_schema() -> None:
-    assert run_planner("schema").stdout.split() == ["graph.v1", "costs.v1", "plan.v1", "table.v1"]
+    formats = ["graph.v1", "costs.v1", "profile.v1", "plan.v1", "table.v1"]
+    assert run_planner("schema").stdout.split() == formats
     for name in ("costs", "costs.v1", "costs.v1.json"):
         assert run_planner("schema", name).stdout == generate("costs.v1")
     outcome = refused("schema", "cots")

@@ -150,6 +150,14 @@ def test_without_onnxruntime_the_command_that_installs_it(model: Path, tmp_path:
     assert "pip install 'dnn-partition-planner[measure]'" in outcome.stderr
 
 
+def test_crash_in_a_native_library_is_an_error_in_words(model: Path, tmp_path: Path) -> None:
+    crash = (sys.executable, "-c", "import os; os.abort()")
+    with patch("planner.profiling.PROGRAM", crash):
+        outcome = refused("profile", model, "-o", tmp_path / "p.json")
+    assert outcome.codes() == ["PLN607"]
+    assert "signal 6" in outcome.stderr
+
+
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
     code = "from planner.cli import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]

@@ -25,6 +25,7 @@ from planner.cost_files import Costs, check_costs, read_costs
 from planner.dtypes import BITS
 from planner.graph_files import GraphFile
 from planner.plans import PlanFile
+from planner.profile_files import Profile, read_profile
 from planner.schema_files import schema_text
 from planner.table_files import TableFile
 from planner.units import BYTES, RATES, TIMES, parse_quantity
@@ -96,6 +97,7 @@ def check_file(path: Path) -> None:
     readers = {
         "graph": planner.load,
         "costs": planner.read_costs,
+        "profile": read_profile,
         "plan": planner.read_plan,
         "table": planner.read_table,
     }
@@ -214,7 +216,7 @@ def models_in(model: type[BaseModel]) -> set[type[BaseModel]]:
     return found
 
 
-@pytest.mark.parametrize("model", [GraphFile, Costs, PlanFile, TableFile])
+@pytest.mark.parametrize("model", [GraphFile, Costs, Profile, PlanFile, TableFile])
 def test_every_key_is_documented(model: type[BaseModel]) -> None:
     text = FORMATS.read_text(encoding="utf-8")
     keys = {

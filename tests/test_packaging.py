@@ -23,6 +23,17 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS: dict[str, str] = SETTINGS["tool"]["setuptools"]["package-dir"]
 
 
+RUNNING = (
+    "gradient_graph",
+    "gradient_timing",
+    "measurements",
+    "providers",
+    "segments",
+    "sessions",
+)
+"""Modules of the probe that call onnxruntime."""
+
+
 def module_names() -> list[str]:
     names = []
     for package, folder in FOLDERS.items():
@@ -84,7 +95,13 @@ def test_heavy_libraries_are_known_to_few_modules() -> None:
         "networkx": {"planner/reference_cuts.py"},
         "pulp": {"planner/pulp_models.py"},
         "pyomo": {"planner/pyomo_models.py", "planner/pyomo_engines.py"},
-        "onnxruntime": {"frontends/onnx_runtime_shapes.py"},
+        "onnxruntime": {
+            "frontends/onnx_runtime_shapes.py",
+            *(f"planner/probe/{name}.py" for name in RUNNING),
+        },
+        "torch": {
+            str(path.relative_to(ROOT)) for path in (ROOT / "planner" / "probe").glob("torch_*.py")
+        },
         "matplotlib": {"planner/cli/table_map.py"},
         "scipy": set(),
     }

@@ -21,6 +21,7 @@ from planner.writing import json_text
 from tests.cli import COSTS, GRAPH
 from tests.conftest import ROOT
 from tests.mutations import mutated
+from tests.profiles import measurement_of, profile_document
 
 PLAN = json.loads(
     json_text(plan(load(json.dumps(GRAPH).encode()), check_costs(COSTS, "costs")).to_dict())
@@ -32,9 +33,29 @@ TABLE = json.loads(
         ).to_dict()
     )
 )
+PROFILE = profile_document(
+    measurement_of(
+        load(json.dumps(GRAPH).encode()),
+        backward=lambda _: 0.25,
+        groups=[("conv", "relu")],
+        notes=["quiet"],
+        unfinished={"samples": [1.0]},
+    )
+)
+PROFILE["measurements"][0]["groups"][0]["edges"] = [["conv", "relu"]]
+PROFILE["measurements"][0]["engine"]["settings"] = {"a": "b"}
+MEASURED_COSTS = COSTS | {
+    "hosts": [
+        *COSTS["hosts"],
+        {"name": "cloud", "model": "measured", "profile": PROFILE, "by_signature": True},
+        {"name": "far", "model": "measured", "profile": "far.json"},
+    ],
+    "links": COSTS["links"] * 3,
+}
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "graph.v1": GRAPH,
-    "costs.v1": COSTS,
+    "costs.v1": MEASURED_COSTS,
+    "profile.v1": PROFILE,
     "plan.v1": PLAN,
     "table.v1": TABLE,
 }
