@@ -32,7 +32,8 @@ def convert_down(
     try:
         converted = onnx.version_converter.convert_version(copy, max_opset)
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as error:
-        reason = shorten((str(error).splitlines() or ["no reason given"])[0], 300)
+        line = (str(error).splitlines() or ["no reason given"])[0]
+        reason = shorten(line.rpartition("` failed: ")[2], 300)  # less the place in onnx's source
         raise MeasuringError(
             f"opset {opset} cannot be converted to {max_opset}: {reason}",
             code="PLN605",
