@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # `make test WITH_TORCH=1` also tests what needs torch; without it those tests are skipped.
 TORCH := $(if $(WITH_TORCH),torch==2.13.0)
 
-.PHONY: demo test lint types schemas bench clean
+.PHONY: demo test lint types schemas bench predictions clean
 
 # The main job on a real architecture: where to cut ResNet-50 between a Jetson and a GPU server.
 demo: $(VENV)/.package
@@ -37,6 +37,13 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/size.py
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/budgets.py --perturbed
+
+# What docs/profiles.md says of predictions, about half an hour on an idle machine; WITH_TORCH=1.
+predictions: $(STAMP)
+	$(BIN)/python benchmarks/fidelity.py --json benchmarks/results/fidelity.json
+	$(BIN)/python benchmarks/repeatability.py --json benchmarks/results/repeatability.json
+	$(BIN)/python benchmarks/profiling.py --threads 1 --json benchmarks/results/profiling.json
+	$(BIN)/python benchmarks/predictions.py --update docs/profiles.md
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'

@@ -43,17 +43,17 @@ def main() -> None:
     options.update.write_text(updated(document, text), encoding="utf-8")
 
 
-def updated(document: str, text: str) -> str:
-    """`document` with `text` between its two comments.
+def updated(document: str, text: str, begin: str = BEGIN, end: str = END) -> str:
+    """`document` with `text` between two comments.
 
     Raises:
         ValueError: If it lacks one of them.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the document lacks `{BEGIN}` or `{END}`")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    before, has_begin, rest = document.partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not (has_begin and has_end):
+        raise ValueError(f"the document lacks `{begin}` or `{end}`")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def is_exact(results: Results) -> bool:
