@@ -19,12 +19,13 @@ from planner.errors import GraphError, MeasuringError, ProblemReport
 from planner.frontend_api import Frontend, LoadOptions
 from planner.gradient_models import write_gradient_models
 from planner.gradients import needs_gradient
-from planner.graphs import GRAPH_INPUT, Graph, Operator
+from planner.graphs import Graph, Operator
 from planner.loading import frontend_of
+from planner.loss_models import write_loss_model
 from planner.planning import tool_version
 from planner.registry import OWN_DISTRIBUTION
 from planner.runnables import Json, RunnableFrontend, RunnableInput, RunnableModel, RunnableNode
-from planner.signatures import model_digest, operator_signature
+from planner.signatures import gradient_digest, model_digest, operator_signature, output_bytes
 
 VERSION = 1
 LONG_WAY = 24
@@ -123,6 +124,7 @@ def _manifest(model: RunnableModel, graph: Graph) -> Manifest:
     names = [node.name for node in model.nodes]
     known = set(names)
     backward = has_backward(graph, needs_gradient(graph))
+    returned = set(graph.outputs)
     return {
         "kind": "bundle",
         "version": VERSION,
@@ -130,6 +132,7 @@ def _manifest(model: RunnableModel, graph: Graph) -> Manifest:
         "model": {
             "name": graph.name,
             "digest": model_digest(graph),
+            "gradients": gradient_digest(graph),
             "batch": graph.batch,
             "is_training_export": model.is_training_export,
             "opset": model.opset,
@@ -151,8 +154,10 @@ def _manifest(model: RunnableModel, graph: Graph) -> Manifest:
                 "name": operator.name,
                 "op": operator.op,
                 "signature": operator_signature(graph, index),
+                "output_bytes": output_bytes(graph, index),
                 "has_backward": bool(backward[index]),
-                "reads": _producers(graph, operator),
+                "readers": _readers(graph, operator),
+                "is_returned": not returned.isdisjoint(operator.outputs),
             }
             for index, operator in enumerate(graph.operators)
         ],
@@ -175,9 +180,9 @@ def _manifest(model: RunnableModel, graph: Graph) -> Manifest:
     }
 
 
-def _producers(graph: Graph, operator: Operator) -> list[Json]:
-    """The operators that compute what this one reads."""
-    found = {graph.tensors[t].producer for t in operator.inputs} - {GRAPH_INPUT}
+def _readers(graph: Graph, operator: Operator) -> list[Json]:
+    """The operators that read what this one computes."""
+    found = {reader for t in operator.outputs for reader in graph.tensors[t].consumers}
     return [graph.operators[index].name for index in sorted(found)]
 
 
@@ -218,6 +223,7 @@ def _write_files(folder: Path, model: RunnableModel, graph: Graph, manifest: Man
         else:
             (folder / "training.onnx").write_bytes(model.training)
             files["training"] = "training.onnx"
+    files["loss"] = write_loss_model(folder, model, graph)
     files["segments"] = list(_write_segments(folder, model, graph))
     files["gradients"] = list(write_gradient_models(folder, graph))
     manifest["files"] = files

@@ -46,11 +46,12 @@ class Timing(StrictModel):
 
 
 class NodeTiming(StrictModel):
-    """One operator; `signature` is that of `planner.signatures.operator_signature`."""
+    """One operator; `signature` and `output_bytes` are those of `planner.signatures`."""
 
     node: Annotated[str, Field(alias="name", min_length=1)]
     op: Name
     signature: str = ""
+    output_bytes: Dimension | None = None
     forward: Timing
     backward: Timing | None = None
 
@@ -59,12 +60,14 @@ class Group(StrictModel):
     """Operators that ran as one kernel or one segment: the first carries the seconds of all.
 
     What the others would take apart is not known, so they are kept together in every plan.
-    `edges` are pairs of nodes of which the second reads what the first makes: what else the same
-    kernel is looked for by, in another model.
+    `edges` are pairs of nodes of which the second reads what the first makes, and `read_outside`
+    are nodes whose results are also read by others, or returned: what else the same kernel is
+    looked for by, in another model.
     """
 
     nodes: Annotated[Items[Name], Field(min_length=2)]
     edges: Items[Edge] = ()
+    read_outside: Items[Name] = ()
     reason: str
 
 
@@ -106,6 +109,7 @@ class Measurement(StrictModel):
     Attributes:
         model: What the graph is called.
         digest: That of `planner.signatures.model_digest`.
+        gradients: That of `planner.signatures.gradient_digest`, of a training step.
         batch: Leading dimension of the inputs; None where they have none in common.
         is_complete: False for what was interrupted; such a measurement is never used.
         unfinished: What the measuring program needs to go on; only where not complete.
@@ -113,6 +117,7 @@ class Measurement(StrictModel):
 
     model: str
     digest: str = ""
+    gradients: str = ""
     batch: Annotated[int, Field(ge=1, le=2**31), WHOLE] | None
     inputs: Items[InputShape] = ()
     mode: Literal["inference", "training"]
@@ -237,3 +242,7 @@ def _group_problems(
         if strangers:
             text = f"node `{strangers[0]}` is not in the group"
             yield InputError(text, code="PLN111", where=f"{where}.edges[{position}]")
+    for position, name in enumerate(group.read_outside):
+        if name not in group.nodes:
+            text = f"node `{name}` is not in the group"
+            yield InputError(text, code="PLN111", where=f"{where}.read_outside[{position}]")

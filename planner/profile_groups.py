@@ -8,7 +8,7 @@ that belong to none are priced alone, by the median over all that were measured 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -26,10 +26,13 @@ class Pattern:
     """A kernel to look for: signatures, and which member reads which, by position.
 
     Without `edges` it is not known who reads whom: each but the first has to read another.
+    `read_outside` are those whose results others read, too, or the model returns; where that is not
+    known, no result that a member reads is kept for others, which a kernel would have to write.
     """
 
     signatures: tuple[str, ...]
     edges: Edges
+    read_outside: frozenset[int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def catalogue(measurements: Iterable[Measurement]) -> Catalogue:
             pattern = Pattern(
                 signatures=tuple(row.signature for row in members),
                 edges=frozenset((position[a], position[b]) for a, b in group.edges),
+                read_outside=frozenset(position[name] for name in group.read_outside),
             )
             found.kernels.setdefault(pattern, Occurrences()).add(members)
         for name, row in rows.items():
@@ -117,6 +121,19 @@ def edges_between(graph: Graph, names: Sequence[str]) -> tuple[tuple[str, str], 
     )
 
 
+def read_outside(graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+    """The `read_outside` of a group: those that others read, or whose results are returned."""
+    members = {graph.operator_index[name]: name for name in names if name in graph.operator_index}
+    return tuple(name for index, name in members.items() if _is_read_outside(graph, index, members))
+
+
+def _is_read_outside(graph: Graph, index: int, members: Container[int]) -> bool:
+    return any(
+        tensor in graph.outputs or any(c not in members for c in graph.tensors[tensor].consumers)
+        for tensor in graph.operators[index].outputs
+    )
+
+
 def find_kernels(
     graph: Graph, signatures: Sequence[str], patterns: Iterable[Pattern]
 ) -> Iterator[tuple[Pattern, tuple[int, ...]]]:
@@ -139,6 +156,7 @@ def _size_first(pattern: Pattern) -> tuple[object, ...]:
         not pattern.edges,
         pattern.signatures,
         sorted(pattern.edges),
+        sorted(pattern.read_outside),
     )
 
 
@@ -147,6 +165,7 @@ class _Search:
 
     def __init__(self, graph: Graph, signatures: Sequence[str]) -> None:
         n = len(graph.operators)
+        self.graph = graph
         self.signatures = signatures
         self.places: dict[str, list[int]] = {}
         for index, signature in enumerate(signatures):
@@ -189,7 +208,10 @@ class _Search:
                 chosen.popitem()
                 continue
             if len(chosen) == len(order):
-                return chosen.values()
+                if self._is_like_outside(pattern, chosen):
+                    return chosen.values()
+                chosen.popitem()
+                continue
             untried.append(iter(self._candidates(pattern, order[len(chosen)], chosen)))
         return ()
 
@@ -210,6 +232,24 @@ class _Search:
             for other, member in chosen.items()
         )
 
+    def _is_like_outside(self, pattern: Pattern, chosen: Mapping[int, int]) -> bool:
+        """Whether others read what they read of the kernel that was measured."""
+        if not pattern.read_outside:
+            return self._is_closed(chosen.values())
+        members = set(chosen.values())
+        return all(
+            _is_read_outside(self.graph, operator, members) == (position in pattern.read_outside)
+            for position, operator in chosen.items()
+        )
+
+    def _is_closed(self, chosen: Iterable[int]) -> bool:
+        """Whether nobody else reads what one of them reads of another."""
+        members = set(chosen)
+        return not any(
+            self.readers[operator] & members and _is_read_outside(self.graph, operator, members)
+            for operator in members
+        )
+
     def _by_readers(self, pattern: Pattern, start: int) -> Iterable[int]:
         chosen = [start]
         rest = Counter(pattern.signatures[1:])
@@ -226,7 +266,10 @@ class _Search:
                 rest[self.signatures[chosen.pop()]] += 1
                 continue
             if len(chosen) == len(pattern.signatures):
-                return chosen
+                if self._is_closed(chosen):
+                    return chosen
+                rest[self.signatures[chosen.pop()]] += 1
+                continue
             untried.append(iter(self._readers_of(chosen)))
         return ()
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 from planner.errors import MAX_LISTED, PlannerError, PluginError, shorten
 from planner.graphs import Graph
 from planner.profile_files import Engine, Measurement, Profile
-from planner.signatures import input_shapes, model_digest
+from planner.profile_sameness import difference, off_the_line
+from planner.signatures import gradient_digest, input_shapes, model_digest
 
 T = TypeVar("T")
 
@@ -57,7 +58,8 @@ def match(graph: Graph, request: Request) -> Match:
 
     Raises:
         PlannerError: If the profile has none: it is of another model (PLN317) or mode (PLN320), not
-            finished (PLN319), by several engines (PLN321), or at one other batch (PLN318).
+            finished (PLN319), by several engines (PLN321), or at one other batch (PLN318), or sizes
+            are not on a line between batches (PLN318).
     """
     digest = model_digest(graph)
     same_model = [m for m in request.profile.measurements if m.digest == digest]
@@ -66,9 +68,11 @@ def match(graph: Graph, request: Request) -> Match:
     same_shapes = [m for m in same_model if _shape_difference(graph, m) is None]
     if not same_shapes:
         raise _of_other_shapes(graph, same_model[0], request)
-    usable = finished(same_shapes, request)
-    exact = [m for m in usable if m.batch == graph.batch]
-    if exact:
+    usable = _with_gradients(graph, finished(same_shapes, request), request)
+    if at_batch := [m for m in usable if m.batch == graph.batch]:
+        exact = [m for m in at_batch if difference(graph, m) is None]
+        if not exact:
+            raise _of_other_sizes(graph, at_batch[-1], request)
         chosen = max(exact, key=_when)
         return Match(
             measurements=(chosen,),
@@ -83,6 +87,9 @@ def match(graph: Graph, request: Request) -> Match:
     series = next((found for found in alike if len(found) > 1), ())
     if not series or graph.batch is None:
         raise _at_another_batch(graph, usable, request)
+    if text := off_the_line(graph, series):
+        hint = f"measure at batch {graph.batch}, with the same `--input` and `--dim` as here"
+        raise request.error(text, "PLN318", hint, series[0])
     return Match(measurements=series, is_exact=False, place=request.place(series[0]))
 
 
@@ -111,6 +118,23 @@ def finished(measurements: Sequence[Measurement], request: Request) -> list[Meas
         hint = "give each a profile of its own"
         raise request.error(text, "PLN321", hint)
     return complete
+
+
+def _with_gradients(
+    graph: Graph, measurements: Sequence[Measurement], request: Request
+) -> list[Measurement]:
+    """Those of steps that trained what the graph trains.
+
+    Raises:
+        PlannerError: PLN317 if there are none.
+    """
+    wanted = gradient_digest(graph) if request.mode == "training" else ""
+    found = [m for m in measurements if not wanted or m.gradients in ("", wanted)]
+    if not found:
+        text = f"`{shorten(measurements[-1].model)}` was measured with other parameters frozen"
+        hint = "give `planner profile` the same `--frozen` as here"
+        raise request.error(text, "PLN317", hint, measurements[-1])
+    return found
 
 
 def engine_name(engine: Engine) -> str:
@@ -175,6 +199,15 @@ def _of_other_shapes(graph: Graph, measurement: Measurement, request: Request) -
         f"{_typed(fed.dtype, fed.shape)}, the graph has {_typed(dtype, shape)}"
     )
     hint = "give `planner profile` the same `--input` and `--dim` as here"
+    return request.error(text, "PLN317", hint, measurement)
+
+
+def _of_other_sizes(graph: Graph, measurement: Measurement, request: Request) -> PlannerError:
+    text = (
+        f"`{shorten(measurement.model)}` was another model when it was measured: "
+        f"{difference(graph, measurement)}"
+    )
+    hint = "measure it again: `planner profile GRAPH -o FILE`"
     return request.error(text, "PLN317", hint, measurement)
 
 

@@ -19,11 +19,11 @@ def merge_profiles(profiles: Sequence[Profile], *, replace: bool = False) -> Pro
     Args:
         profiles: In order; the machine is described as the first does.
         replace: Let a later measurement take the place of an earlier one of the same model, batch
-            and mode, instead of refusing it.
+            and mode, fed the same shapes, instead of refusing it.
 
     Raises:
         PlannerError: If there are none, the machines, engines or settings differ, a measurement
-            was not finished, or two are of the same model, batch and mode.
+            was not finished, or two are of the same model, shapes and mode.
     """
     if not profiles:
         raise MeasuringError("there is no profile to merge", code="PLN617")
@@ -120,8 +120,9 @@ def _kept(profiles: Sequence[Profile], *, replace: bool) -> list[Measurement]:
     problems: list[PlannerError] = []
     for profile, position, measurement in _rows(profiles):
         place = f"{profile.place}.measurements[{position}]"
-        model = measurement.digest or (measurement.model, measurement.inputs)
-        key = (model, measurement.batch, measurement.mode)
+        model = measurement.digest or measurement.model
+        shapes = tuple(sorted((i.name, i.dtype, i.shape) for i in measurement.inputs))
+        key = (model, measurement.gradients, shapes, measurement.batch, measurement.mode)
         if key in kept and not replace:
             at = "" if measurement.batch is None else f" at batch {measurement.batch}"
             text = (

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -108,7 +110,7 @@ def take_profile(
         MeasuringInterrupted: On Ctrl-C.
     """
     require_onnxruntime()
-    with tempfile.TemporaryDirectory(prefix="planner-") as folder:
+    with ended_like_interrupts(), tempfile.TemporaryDirectory(prefix="planner-") as folder:
         bundle = Path(folder) / "bundle"
         bundle.mkdir()
         write_bundle(bundle, source, options=load_options)
@@ -118,9 +120,29 @@ def take_profile(
     return read_profile(output)
 
 
+@contextlib.contextmanager
+def ended_like_interrupts() -> Iterator[None]:
+    """Within, SIGTERM and a closed terminal are as Ctrl-C: what was measured is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGTERM", "SIGHUP")  # the second is not on every system
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in numbers
+        if signal.getsignal(number) is signal.SIG_DFL  # `nohup` ignores one of them
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _run(command: list[str], log: Path, output: Path, on_event: Callable[[Event], None]) -> None:
     failures: list[Event] = []
-    with log.open("wb") as errors, _started(command, errors) as process:
+    with log.open("wb") as errors, _started(command, errors, log.parent) as process:
         assert process.stdout is not None
         is_interrupted = False
         while True:
@@ -145,10 +167,20 @@ def _run(command: list[str], log: Path, output: Path, on_event: Callable[[Event]
 
 
 @contextlib.contextmanager
-def _started(command: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
-    """The process, in a session of its own: Ctrl-C reaches it through us, once."""
+def _started(
+    command: list[str], errors: IO[bytes], folder: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """The process, in a session of its own: Ctrl-C reaches it through us, once.
+
+    Its temporary files are in `folder`, so that they are deleted even if it is killed.
+    """
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(folder.absolute())},
     ) as process:
         try:
             yield process

@@ -2,7 +2,9 @@
 
 The model's digest leaves out what the batch changes (shapes of activations), so that profiles
 taken at two batches are of one model; the operator's signature holds everything that its time
-depends on: type, attributes, shapes and types of what it reads and writes.
+depends on: type, attributes, shapes and types of what it reads and writes. Two models of one digest
+may still differ in constants, such as the factor of a Resize: what that changes is seen in the
+signatures at one batch, and at others in the sizes of activations.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
+from planner.gradients import needs_gradient
 from planner.graphs import GRAPH_INPUT, Graph
 
 
@@ -60,6 +63,25 @@ def operator_signature(graph: Graph, index: int) -> str:
         None if scale == 1 else str(scale),
     )
     return sha256(repr(content).encode()).hexdigest()[:32]
+
+
+def gradient_digest(graph: Graph) -> str:
+    """SHA-256 over what training computes a gradient for; other than that if weights are frozen."""
+    trained = [parameter.name for parameter in graph.parameters if parameter.trainable]
+    needed = needs_gradient(graph)
+    reached = [t.name for t, is_needed in zip(graph.tensors, needed, strict=True) if is_needed]
+    return sha256(repr((trained, reached)).encode()).hexdigest()
+
+
+def output_bytes(graph: Graph, index: int) -> int:
+    """Bytes of activations that operator `index` writes, at the planned batch.
+
+    Without what a BatchNormalization in training writes of its statistics: it is scaled with the
+    batch where a graph is, though its size is another's.
+    """
+    operator = graph.operators[index]
+    written = operator.outputs[:1] if operator.op == "BatchNormalization" else operator.outputs
+    return sum(graph.tensors[t].size_bytes for t in written)
 
 
 def input_shapes(graph: Graph) -> dict[str, tuple[str, tuple[int, ...]]]:

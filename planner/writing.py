@@ -74,17 +74,22 @@ def check_writable(path: Path, *, force: bool) -> None:
             "this is a pipe or a device, expected a file",
             code="PLN121",
             where=str(path),
-            hint="`--format json` prints to standard output",
+            hint="give the name of a file",
         )
     if not force:
         raise InputError(
             "the file exists already", code="PLN120", where=str(path), hint="add `--force`"
         )
+    _check_folder(path.resolve())
 
 
 def _check_folder(path: Path) -> None:
     folder = path.parent
     if folder.is_dir():
+        if not os.access(folder, os.W_OK):
+            text = f"cannot be written: the folder `{folder}` is read-only"
+            hint = "choose another folder"
+            raise InputError(text, code="PLN121", where=str(path), hint=hint)
         return
     siblings = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
     close = nearest(folder.name, siblings)

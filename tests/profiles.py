@@ -6,8 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from planner.graphs import Graph
-from planner.profile_groups import edges_between
-from planner.signatures import input_shapes, model_digest, operator_signature
+from planner.profile_groups import edges_between, read_outside
+from planner.signatures import (
+    gradient_digest,
+    input_shapes,
+    model_digest,
+    operator_signature,
+    output_bytes,
+)
 
 Seconds = Callable[[int], float] | Mapping[str, float] | Sequence[float]
 """Of an operator, by its index, by its name, or in graph order."""
@@ -52,6 +58,7 @@ def measurement_of(
             found[firsts.get(name, name)] += _seconds(seconds, index, name)
         return found
 
+    batch = graph.batch if batch is None else batch
     ahead = column(forward)
     back = column(backward) if backward is not None else None
     nodes = [
@@ -59,15 +66,16 @@ def measurement_of(
             "name": operator.name,
             "op": operator.op,
             "signature": operator_signature(graph, index),
+            "output_bytes": output_bytes(graph, index) * (batch or 1) // (graph.batch or 1),
             "forward": timing(ahead[operator.name]),
             "backward": timing(back[operator.name], backward_origin, "toy ratio") if back else None,
         }
         for index, operator in enumerate(graph.operators)
     ]
-    batch = graph.batch if batch is None else batch
     return {
         "model": graph.name,
         "digest": model_digest(graph),
+        "gradients": "" if backward is None else gradient_digest(graph),
         "batch": batch,
         "inputs": [
             {"name": name, "dtype": dtype, "shape": _at(batch, shape, graph.batch)}
@@ -86,6 +94,7 @@ def measurement_of(
             {
                 "nodes": [*group],
                 "edges": [[*edge] for edge in edges_between(graph, group)],
+                "read_outside": [*read_outside(graph, group)],
                 "reason": "one kernel",
             }
             for group in groups

@@ -332,7 +332,7 @@ def test_figures_are_computed_right() -> None:
     assert "mean" not in " ".join(fidelity("training").misses)
     (row,) = report.table([found])[2:]
     assert row == (
-        "| net | inference | 2 | 0 | 50 Mbit/s, 1 Gbit/s | 14.5% | 28.0% | 0.0%, 25.0% "
+        "| net | inference | 2 | 0 | 50 Mbit/s, 1 Gbit/s | 14.5% | 28.0% | 0.0% | 0.0%, 25.0% "
         "| 18.1%, 25.0% | one, two |"
     )
 

@@ -22,6 +22,7 @@ from planner.graphs import Graph
 from planner.planning import plan
 from planner.pricing import priced
 from planner.profile_files import check_profile
+from planner.signatures import input_shapes, model_digest
 from planner.verification import verify
 from tests.nets import Net, context_of
 from tests.profiles import Seconds, measurement_of, profile_document
@@ -149,6 +150,60 @@ def test_profile_at_other_shapes() -> None:
     assert problem.message == (
         "`net` was measured with `x` as float32[2,3,8], the graph has float32[2,3,9]"
     )
+
+
+def upsampled(factor: int, *, batch: int = 2) -> Graph:
+    """A graph of which a constant, which is not in it, tells how large what it writes is."""
+    net = Net(x=(batch, 8))
+    net.add("Resize", "x", (batch, 8 * factor))
+    net.add("Relu", "n0", (batch, 8 * factor))
+    return net.graph()
+
+
+def test_constants_make_another_model() -> None:
+    two, four = upsampled(2), upsampled(4)
+    assert model_digest(two) == model_digest(four)
+    assert input_shapes(two) == input_shapes(four)
+    problem = refused(four, measurement_of(two))
+    assert problem.code == "PLN317"
+    assert problem.message == (
+        "`net` was another model when it was measured: `n0` wrote 128 bytes, in the graph 256"
+    )
+    older = measurement_of(two)
+    for row in older["nodes"]:
+        del row["output_bytes"]
+    assert "`n0` has other shapes or types in the graph" in refused(four, older).message
+    both = price(four, measurement_of(two), measurement_of(four, lambda _: 7.0))
+    assert both.forward_s.tolist() == [7.0, 7.0]
+    scaled = upsampled(4, batch=1).rebatched(2)
+    assert price(scaled, measurement_of(four)).forward_s.tolist() == [0.001, 0.002]
+    assert refused(scaled, measurement_of(two)).code == "PLN317"
+
+
+def test_frozen_parameters_are_those_that_were_measured() -> None:
+    graph = layers()
+    head, *rest = graph.parameters
+    frozen = replace(graph, parameters=(head, *(p._replace(trainable=False) for p in rest)))
+    measured = measurement_of(graph, backward=lambda _: 1.0)
+    problem = refused(frozen, measured, training=True)
+    assert (problem.code, problem.where) == ("PLN317", f"{PLACE}[0]")
+    assert "--frozen" in str(problem.hint)
+    own = measurement_of(frozen, backward=lambda _: 0.5)
+    assert price(frozen, measured, own, training=True).backward_s.tolist() == [0.5] * 4
+    assert price(frozen, measurement_of(graph)).forward_s.tolist() == [0.001, 0.002, 0.003, 0.004]
+
+
+def test_sizes_between_batches_are_on_a_line() -> None:
+    series = [measurement_of(upsampled(2, batch=b), lambda _, b=b: float(b)) for b in (2, 4)]
+    assert price(upsampled(2, batch=3), *series).forward_s == pytest.approx([3.0, 3.0])
+    problem = refused(upsampled(4, batch=3), *series)
+    assert (problem.code, problem.where) == ("PLN318", f"{PLACE}[0]")
+    assert problem.message == (
+        "`n0` writes 384 bytes at batch 3, which is not on the line through 128 at batch 2 and "
+        "256 at batch 4"
+    )
+    mixed = [measurement_of(upsampled(f, batch=b)) for f, b in ((2, 2), (4, 4), (2, 8))]
+    assert "`n0` writes 512 bytes at batch 4" in refused(upsampled(2, batch=3), *mixed).message
 
 
 def test_profile_of_another_mode_and_unfinished() -> None:
@@ -293,14 +348,15 @@ def test_batch_that_is_not_known() -> None:
 
 
 def measured_like(
-    graph: Graph, costs: Costs, groups: list[list[str]] | None = None
+    graph: Graph, costs: Costs, groups: list[list[list[str]]] | None = None
 ) -> tuple[Costs, Costs]:
-    """The same numbers in tables and in profiles; those of groups at their first operator."""
+    """The same numbers in tables and in profiles, there with the groups of each host."""
     is_training = costs.workload.mode == "training"
     back = has_backward(graph, needs_gradient(graph))
     tables, profiles = [], []
-    for entry in costs.hosts:
+    for position, entry in enumerate(costs.hosts):
         assert isinstance(entry, TableHost)
+        own = groups[position] if groups else []
         rows = {row.node: row for row in entry.nodes}
         names = [operator.name for operator in graph.operators]
         forward = [rows[name].forward_s for name in names]
@@ -314,9 +370,7 @@ def measured_like(
         ]
         memory = {"memory_bytes": entry.memory_bytes}
         tables.append({"name": entry.name, "model": "table", "nodes": nodes, **memory})
-        measured = measurement_of(
-            graph, forward, backward if is_training else None, groups=groups or []
-        )
+        measured = measurement_of(graph, forward, backward if is_training else None, groups=own)
         profile = profile_document(measured)
         profiles.append({"name": entry.name, "model": "measured", "profile": profile, **memory})
     base = costs.model_dump(mode="json", by_alias=True)
@@ -348,18 +402,21 @@ def test_plan_with_groups_is_the_best_that_keeps_them_together(
     case: tuple[Graph, Costs], data: st.DataObject
 ) -> None:
     graph, costs = case
-    names = data.draw(st.permutations([operator.name for operator in graph.operators]))
-    size = data.draw(st.integers(2, 3))
-    groups = [names[i : i + size] for i in range(0, len(names), size)]
-    groups = [group for group in groups if len(group) > 1 and data.draw(st.booleans())]
-    table, measured = measured_like(graph, costs, groups)
+    of_hosts = []
+    for _ in costs.hosts:
+        names = data.draw(st.permutations([operator.name for operator in graph.operators]))
+        size = data.draw(st.integers(2, 3))
+        own = [names[i : i + size] for i in range(0, len(names), size)]
+        of_hosts.append([group for group in own if len(group) > 1 and data.draw(st.booleans())])
+    groups = [group for own in of_hosts for group in own]
+    table, measured = measured_like(graph, costs, of_hosts)
     indices = [[graph.operator_index[name] for name in group] for group in groups]
     hosts = [entry.name for entry in costs.hosts]
     totals = []
     try:
         placements = enumerate_placements(build_problem(graph, table))
     except PlanError:
-        placements = np.zeros((0, len(names)), np.int64)
+        placements = np.zeros((0, len(graph.operators)), np.int64)
     for placement in placements:
         if all(len({int(placement[v]) for v in group}) == 1 for group in indices):
             at = {op.name: hosts[int(h)] for op, h in zip(graph.operators, placement, strict=True)}

@@ -151,14 +151,12 @@ def test_search_goes_back_where_the_first_choice_does_not_fit() -> None:
     for op, reads in (("A", "x"), ("B", "n0"), ("B", "n0"), ("C", "n2"), ("D", "n1 n3")):
         made.add(op, reads, (2, 4))
     graph = made.graph()
-    for edges in (True, False):
-        profile = grouped(net("A", "B", "C"), "n0 n1 n2")
-        if not edges:
-            profile["groups"][0]["edges"] = []
-        others = grouped(graph)
-        # The kernel is larger than what is priced alone, so it is looked for first.
-        costs = price(graph, profile, others)
-        assert costs.together == ((0, 2, 3),)
+    kernel = Net(x=(2, 4))
+    for op, reads in (("A", "x"), ("B", "n0"), ("C", "n1"), ("E", "n0")):
+        kernel.add(op, reads, (2, 4))
+    profile = grouped(kernel.graph("n2", "n3"), "n0 n1 n2")
+    # The kernel is larger than what is priced alone, so it is looked for first.
+    assert price(graph, profile, grouped(graph)).together == ((0, 2, 3),)
 
 
 def test_kernels_of_a_thousand_operators_are_found() -> None:
@@ -222,3 +220,34 @@ def test_graphs_that_were_scaled_have_other_shapes_than_their_signatures() -> No
     (problem,) = problems_of(graph.rebatched(4), measurement_of(graph))
     assert problem.code == "PLN306"
     assert "export it at that batch" in str(problem.hint)
+
+
+def read_by_another(is_read: bool) -> Graph:
+    """A layer and its Relu; what is between them may have another reader."""
+    net = Net(x=(2, 4))
+    net.add("Linear", "x", (2, 4), weights=((4, 4),))
+    net.add("Relu", "n0", (2, 4))
+    if is_read:
+        net.add("Neg", "n0", (2, 4))
+        net.add("Sum", "n1 n2", (2, 4))
+    return net.graph()
+
+
+@pytest.mark.parametrize("has_edges", [True, False])
+def test_kernel_that_kept_a_result_to_itself_is_none_that_hands_it_on(has_edges: bool) -> None:
+    plain, read = read_by_another(False), read_by_another(True)
+    fused = measurement_of(plain, [1.0, 0.5], groups=[("n0", "n1")])
+    handing_on = measurement_of(read, [2.0, 0.5, 0.25, 0.25], groups=[("n0", "n1")])
+    if not has_edges:
+        for measurement in (fused, handing_on):
+            for key in ("edges", "read_outside"):
+                del measurement["groups"][0][key]
+    assert price(plain, fused).forward_s.sum() == 1.5
+    (problem,) = problems_of(read, fused)
+    assert problem.code == "PLN306"
+    assert "`n0`" in problem.message
+    assert "`n1`" in problem.message
+    if has_edges:
+        assert price(read, fused, handing_on).forward_s.sum() == 3.0
+        assert price(plain, fused, handing_on).forward_s.sum() == 1.5
+        assert problems_of(plain, handing_on)

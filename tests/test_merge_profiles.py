@@ -69,6 +69,14 @@ def test_the_same_measurement_twice() -> None:
     assert merge_profiles([two, one], replace=True).measurements == one.measurements
 
 
+def test_other_shapes_are_no_second_measurement() -> None:
+    short, long = (
+        profile(inputs=[{"name": "x", "dtype": "float32", "shape": [1, length]}])
+        for length in (64, 128)
+    )
+    assert merge_profiles([short, long]).measurements == short.measurements + long.measurements
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [

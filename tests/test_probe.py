@@ -147,8 +147,15 @@ def test_resume_needs_the_same_model_and_settings(
     assert "seed 3, not 0" in capsys.readouterr().err
     assert measure(lenet, output, "--resume", "--seed", "3") == 0
     assert read_profile(output).measurements[0].is_complete
-    for key, text in (("digest", "another model"), ("batch", "batch 7")):
-        changed = {**partial, key: 7 if key == "batch" else "0" * 64}
+    (fed,) = partial["inputs"]
+    others = (
+        ("digest", "0" * 64, "another model"),
+        ("batch", 7, "batch 7"),
+        ("inputs", [{**fed, "shape": [*fed["shape"][:-1], 99]}], "inputs of other shapes"),
+        ("gradients", "0" * 64, "other parameters frozen"),
+    )
+    for key, value, text in others:
+        changed = {**partial, key: value}
         output.write_text(json.dumps({**document, "measurements": [changed]}))
         assert measure(lenet, output, "--resume", "--seed", "3") == 2
         assert text in capsys.readouterr().err
@@ -282,7 +289,7 @@ def test_rounds_follow_from_what_one_takes() -> None:
 def test_a_busy_machine_does_not_make_every_operator_slower(lenet: Path, tmp_path: Path) -> None:
     settings = Settings(repeat=20)
     sessions = SessionMaker(Bundle(lenet), settings)
-    run = forward._Run(sessions, Reporter(), "inference.onnx", tmp_path, unfinished=None)
+    run = forward.KernelRun(sessions, Reporter(), "inference.onnx", tmp_path, unfinished=None)
     run.all_series(dict)
     run.whole = [3.0 + 0.1 * index for index in range(20)]
     run.rest = [0.0] * 20

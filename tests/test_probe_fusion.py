@@ -112,6 +112,13 @@ def test_a_removed_view_stays_free_and_what_was_fused_does_not() -> None:
     ]
 
 
+def test_what_no_input_reaches_has_its_own_kernel_without_optimisation() -> None:
+    graph = manifest(("table", "Gather", "w i", "t"), ("sum", "Add", "x t", "y"))
+    kernels = [kernel("table", "Gather", "w i", "t"), kernel("sum", "Add", "x t", "y")]
+    assert units_of(graph, kernels) == ([Unit(("table",), (0,)), Unit(("sum",), (1,))], [])
+    assert units_of(graph, kernels[1:]) == ([Unit(("table",), ()), Unit(("sum",), (0,))], [])
+
+
 def test_kernels_of_folded_nodes_go_to_who_reads_them() -> None:
     graph = manifest(("-turn", "Transpose", "w", "t"), ("product", "MatMul", "x t", "y"))
     kernels = [kernel("turn", "Transpose", "w", "t"), kernel("product", "MatMul", "x t", "y")]

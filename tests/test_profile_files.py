@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -29,8 +30,11 @@ PROFILE = profile_document(
         unfinished={"samples": [1.0]},
     )
 )
+WIRED = copy.deepcopy(PROFILE)
 for GROUP in PROFILE["measurements"][0]["groups"]:
-    GROUP["edges"] = []  # Who disturbs the nodes of a group would disturb these, too.
+    GROUP["edges"] = GROUP[
+        "read_outside"
+    ] = []  # Who disturbs the nodes of a group would disturb these, too.
 FIRST = "measurements.0"
 M0 = "$.measurements[0]"
 
@@ -79,6 +83,7 @@ def profile_of(path: Path) -> Profile:
         (f"{FIRST}.groups.1.nodes", ["mid"], "PLN109", f"{M0}.groups[1].nodes"),
         (f"{FIRST}.groups.0.edges", [["stem", "mid"]], "PLN111", f"{M0}.groups[0].edges[0]"),
         (f"{FIRST}.groups.0.edges", [["stem"]], "PLN109", f"{M0}.groups[0].edges[0]"),
+        (f"{FIRST}.groups.0.read_outside", ["mid"], "PLN111", f"{M0}.groups[0].read_outside[0]"),
     ],
 )
 def test_every_problem_has_its_place(path: str, value: object, code: str, place: str) -> None:
@@ -161,7 +166,7 @@ def test_digest_covers_what_the_profile_says(tmp_path: Path) -> None:
 
 def test_costs_survive_being_written_and_read(tmp_path: Path) -> None:
     path = write_json_file(tmp_path / "c.json", costs_with("p.json", by_signature=True))
-    write_json_file(tmp_path / "p.json", PROFILE)
+    write_json_file(tmp_path / "p.json", WIRED)
     costs = read_costs(path)
     text = json.dumps(costs.model_dump(mode="json", by_alias=True))
     again = parse_costs(text.encode(), "again")

@@ -51,7 +51,7 @@ def command(path: Path, **values: Any) -> None:
     for output in (values["output"], values["graph_out"]):
         if output is not None:
             inputs = [path, *([Path(values["graph"])] if values["graph"] else [])]
-            check_output(output, inputs, force=values["force"])
+            check_output(output, inputs, force=values["force"], has_format=False)
     source = recognise(path, values["file_format"])
     _check_flags(source, values)
     if source.format == "pipedream":

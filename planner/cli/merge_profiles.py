@@ -29,7 +29,7 @@ def command(paths: tuple[Path, ...], output: Path, replace: bool, force: bool) -
     from planner.profile_merging import merge_profiles
     from planner.writing import json_text, write_text
 
-    check_output(output, list(paths), force=force)
+    check_output(output, list(paths), force=force, has_format=False)
     profiles: list[Profile] = []
     problems: list[PlannerError] = []
     for path in paths:

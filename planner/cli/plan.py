@@ -111,8 +111,16 @@ def _explain(graph: Graph, costs: Costs, *, show_all: bool) -> None:
     show_explanation(explain_blocks(problem), show_all=show_all)
 
 
-def check_output(output: Path, inputs: Sequence[Path], *, force: bool) -> None:
+def check_output(
+    output: Path, inputs: Sequence[Path], *, force: bool, has_format: bool = True
+) -> None:
     """Refuse an output before any work is done for it.
+
+    Args:
+        output: Where to write.
+        inputs: Files that are read, and kept.
+        force: Replace an existing file.
+        has_format: Whether the command has `--format`.
 
     Raises:
         InputError: If it cannot be written, exists without `force`, or is one of the inputs.
@@ -122,10 +130,11 @@ def check_output(output: Path, inputs: Sequence[Path], *, force: bool) -> None:
 
     if str(output) == "-":
         text = "`-` is no file name here"
-        hint = "`--format json` prints the plan to standard output"
+        printing = "`--format json` prints to standard output"
+        hint = printing if has_format else "give the name of a file"
         raise InputError(text, code="PLN121", where="--output", hint=hint)
     check_writable(output, force=force)
     for source in inputs:
         if source.exists() and output.exists() and output.samefile(source):
-            text = "this is what the plan is made from, which it would replace"
+            text = "this is what it is made from, which it would replace"
             raise InputError(text, code="PLN121", where=str(output), hint="choose another name")

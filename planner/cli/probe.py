@@ -53,7 +53,7 @@ def export(model: str, output: Path, opset: int, force: bool, **values: Any) -> 
     from planner.probe_export import export_probe
     from planner.units import format_bytes
 
-    check_output(output, [Path(model)], force=force)
+    check_output(output, [Path(model)], force=force, has_format=False)
     options = load_options(take(ModelOptions, values))
     size = export_probe(Path(model), output, load_options=options, max_opset=opset, force=force)
     say(f"wrote {output} ({format_bytes(size)}); on the device: python3 {output.name} -o FILE")

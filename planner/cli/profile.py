@@ -147,4 +147,4 @@ def _check_output(output: Path, model: Path, *, resume: bool, force: bool) -> No
         text = "there is no profile to go on with"
         hint = "leave `--resume` out"
         raise MeasuringError(text, code="PLN606", where=str(output), hint=hint)
-    check_output(output, [model], force=force or resume)
+    check_output(output, [model], force=force or resume, has_format=False)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from .bundle import Bundle
-from .documents import profile_document, read_measurements, write_document
+from .documents import check_output, profile_document, read_measurements, write_document
 from .errors import ProbeError
-from .machine import default_threads, describe_machine
+from .machine import check_threads, default_threads, describe_machine
 from .reporting import Reporter
 from .settings import LEVELS, Settings
 
@@ -84,15 +84,10 @@ def _unpacked(path: Path, folder: Path) -> Path:
 def _measure(bundle: Bundle, options: argparse.Namespace, reporter: Reporter) -> bool:
     """Take all measurements that were asked for and write them; whether all are complete."""
     output = Path(options.output)
-    if output.exists() and not (options.force or options.resume):
-        raise ProbeError(
-            "the file exists",
-            code="PLN121",
-            where=str(output),
-            hint="`--force` replaces it, `--resume` goes on with it",
-        )
+    check_output(output, is_replaced=options.force or options.resume)
     before = read_measurements(output, bundle) if options.resume else []
     settings = _settings(options)
+    check_threads(settings.threads)
     machine = describe_machine(settings.provider)
     found = {item["mode"]: item for item in before}
 

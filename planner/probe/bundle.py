@@ -70,7 +70,18 @@ class Bundle:
 
 
 def random_input(item: dict[str, Any], random: np.random.Generator) -> Array:
-    """An input as an entry of the manifest's `inputs` describes it."""
+    """An input as an entry of the manifest's `inputs` describes it.
+
+    Raises:
+        ProbeError: PLN605 for bfloat16.
+    """
+    if item["dtype"] == "bfloat16":
+        raise ProbeError(
+            "inputs of type bfloat16 cannot be fed: numpy has no such type",
+            code="PLN605",
+            where="input `{}`".format(item["name"]),
+            hint="export the model with inputs of float32 or float16",
+        )
     shape, dtype = tuple(item["shape"]), np.dtype(item["dtype"])
     if dtype.kind == "b":
         return random.integers(0, 2, shape).astype(dtype)

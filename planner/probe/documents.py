@@ -42,10 +42,35 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path.resolve())
     except OSError as error:
-        if temporary is not None and Path(temporary).exists():
-            Path(temporary).unlink()
         reason = error.strerror or str(error)
         raise ProbeError(f"cannot write: {reason}", code="PLN121", where=str(path)) from error
+    finally:
+        if temporary is not None and Path(temporary).exists():
+            Path(temporary).unlink()
+
+
+def check_output(path: Path, *, is_replaced: bool) -> None:
+    """Refuse what cannot be written before anything is measured for it.
+
+    Args:
+        path: The profile.
+        is_replaced: Whether an existing one is replaced or gone on with.
+
+    Raises:
+        ProbeError: PLN121.
+    """
+    folder = path.resolve().parent
+    text, hint = "", None
+    if path.exists() and not path.is_file():
+        text = "this is no file"
+    elif path.exists() and not is_replaced:
+        text, hint = "the file exists", "`--force` replaces it, `--resume` goes on with it"
+    elif not folder.is_dir():
+        text, hint = f"there is no folder `{folder}`", f"mkdir -p {folder}"
+    elif not os.access(str(folder), os.W_OK):
+        text, hint = f"nothing can be written in `{folder}`", "choose another folder"
+    if text:
+        raise ProbeError(text, code="PLN121", where=str(path), hint=hint)
 
 
 def read_measurements(path: Path, bundle: Bundle) -> list[dict[str, Any]]:
@@ -58,18 +83,29 @@ def read_measurements(path: Path, bundle: Bundle) -> list[dict[str, Any]]:
     try:
         document = json.loads(path.read_text("utf-8"))
         found = list(document["measurements"])
-        keys = [(item["digest"], item["batch"], item["mode"]) for item in found]
+        keys = [
+            (item["digest"], item["batch"], _shapes(item["inputs"]), item.get("gradients", ""))
+            for item in found
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ProbeError(
             f"there is no profile to go on with: {error}", code="PLN606", where=str(path), hint=hint
         ) from error
     model = bundle.manifest["model"]
-    for digest, batch, _ in keys:
+    for digest, batch, shapes, gradients in keys:
         if digest != model["digest"]:
             text = "the profile is of another model"
         elif batch != model["batch"]:
             text = f"the profile is of batch {batch}, not {model['batch']}"
+        elif shapes != _shapes(bundle.manifest["inputs"]):
+            text = "the profile is of inputs of other shapes"
+        elif gradients not in ("", model["gradients"]):
+            text = "the profile is of a training step with other parameters frozen"
         else:
             continue
         raise ProbeError(text, code="PLN606", where=str(path), hint=hint)
     return found
+
+
+def _shapes(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {item["name"]: (item["dtype"], list(item["shape"])) for item in inputs}

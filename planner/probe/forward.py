@@ -84,7 +84,7 @@ def measure_kernels(
     measurement = start_measurement(bundle, settings, mode, method="trace")
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         sessions = SessionMaker(bundle, settings, keeps_dropout=mode == "training")
-        run = _Run(sessions, reporter, file, Path(folder), unfinished)
+        run = KernelRun(sessions, reporter, file, Path(folder), unfinished)
         run.all_series(lambda: {**measurement, "unfinished": run.state()})
     if run.rounds_left:
         return {**measurement, "unfinished": run.state()}
@@ -100,7 +100,7 @@ def measure_kernels(
     )
 
 
-class _Run:
+class KernelRun:
     """The rounds of one measurement: each runs the model once as it is and once with a trace.
 
     `whole` and `traced` are seconds per round; `parts` seconds per unit and round, `rest` those of
@@ -120,6 +120,7 @@ class _Run:
         self.model = (bundle.folder / file).read_bytes()
         self.folder = folder
         self.feed = bundle.inputs_feed(settings.seed)
+        self.fetched: list[str] | None = None
         self.whole: list[float] = []
         self.rest: list[float] = []
         self.parts: list[list[float]] = []
@@ -178,12 +179,16 @@ class _Run:
         """Find out which kernels there are, and how many rounds it takes."""
         self.kernels = read_kernels(optimised.read_bytes())
         optimised.unlink()
-        self.units, self.left = units_of(self.bundle.manifest, self.kernels)
+        self.units, self.left = self.find_units()
         self.parts = [[] for _ in self.units]
         self.rounds_left = self.settings.rounds(round_s)
         if self._unfinished is not None:
             self._restore(self._unfinished)
         self.reporter.total(self.rounds_left * round_s)
+
+    def find_units(self) -> tuple[list[Unit], list[int]]:
+        """What the kernels compute; see `units_of`."""
+        return units_of(self.bundle.manifest, self.kernels)
 
     def _warm_up(self, session: Any) -> float:
         """Run a few times; seconds of the fastest."""
@@ -191,7 +196,7 @@ class _Run:
 
     def _timed(self, session: Any) -> float:
         started = self._clock()
-        self.sessions.guard(lambda: session.run(None, self.feed))
+        self.sessions.guard(lambda: session.run(self.fetched, self.feed))
         return self._clock() - started
 
     def _series(self, plain: Any, traced: Any, round_s: float) -> None:
@@ -227,6 +232,8 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """What it takes to go on."""
+        if not self.kernels and self._unfinished is not None:
+            return dict(self._unfinished)  # stopped before it could be added to
         return {
             "settings": self.settings.as_dict(),
             "rounds_left": self.rounds_left,

@@ -106,7 +106,11 @@ class _Mapping:
         while stack:
             index = stack.pop()
             node = self.nodes[index]
-            if index in found or index in self.owner or not self.is_live[index]:
+            if index in found or index in self.owner:
+                continue
+            # Without optimisation, what could be computed beforehand is computed in every run.
+            is_run = node["operator"] is not None and not found and node["op"] == kernel.op
+            if not self.is_live[index] and not is_run:
                 continue
             if found and node["operator"] is None:
                 continue

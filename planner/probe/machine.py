@@ -8,6 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any, Sequence
 
+from .errors import ProbeError
+
+MIN_LIMIT, PER_CORE = 16, 4
+"""Threads that are accepted on any machine, and for each core of a large one."""
+
 
 def describe_machine(provider: str = "cpu") -> dict[str, Any]:
     """The machine in the form of the profile's `Machine`; `provider` as in the settings."""
@@ -38,6 +43,23 @@ def default_threads() -> int:
         elif key == "core id" and processor in allowed:
             physical.add((package, value))
     return len(physical) or len(allowed)
+
+
+def check_threads(threads: int) -> None:
+    """Refuse so many threads that they would only wait for each other, for hours.
+
+    Raises:
+        ProbeError: PLN119.
+    """
+    n_cores = os.cpu_count() or 1
+    limit = max(MIN_LIMIT, PER_CORE * n_cores)
+    if threads > limit:
+        raise ProbeError(
+            f"{threads} threads on {n_cores} cores, expected {limit} at most",
+            code="PLN119",
+            where="--threads",
+            hint=f"`--threads {n_cores}` is one for each core",
+        )
 
 
 def _cores() -> set[int]:

@@ -30,6 +30,7 @@ def start_measurement(
     return {
         "model": model["name"],
         "digest": model["digest"],
+        "gradients": model["gradients"] if mode == "training" else "",
         "batch": model["batch"],
         "inputs": [
             {key: item[key] for key in ("name", "dtype", "shape")}
@@ -95,6 +96,7 @@ def finish_measurement(
                 "name": operator["name"],
                 "op": operator["op"],
                 "signature": operator["signature"],
+                "output_bytes": operator["output_bytes"],
                 "forward": timings[operator["name"]],
             }
             for operator in bundle.manifest["operators"]
@@ -106,11 +108,17 @@ def finish_measurement(
 
 
 def _group(bundle: Bundle, names: Sequence[str], reason: str) -> dict[str, Any]:
-    """Operators with one time, and which of them reads what which other computes."""
+    """Operators with one time, who of them reads whom, and whom others read."""
     chosen = set(names)
-    reads = {o["name"]: o["reads"] for o in bundle.manifest["operators"] if o["name"] in chosen}
-    edges = [[source, name] for name in names for source in reads[name] if source in chosen]
-    return {"nodes": list(names), "edges": edges, "reason": reason}
+    known = {o["name"]: o for o in bundle.manifest["operators"] if o["name"] in chosen}
+    readers = [(name, reader) for name in names for reader in known[name]["readers"]]
+    outside = {name for name, reader in readers if reader not in chosen}
+    return {
+        "nodes": list(names),
+        "edges": [list(pair) for pair in readers if pair[1] in chosen],
+        "read_outside": [n for n in names if n in outside or known[n]["is_returned"]],
+        "reason": reason,
+    }
 
 
 def _nothing(n_runs: int, method: str) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
@@ -12,6 +15,10 @@ from typing import Any, Callable, Iterator
 from .errors import ProbeError
 
 CHECKPOINT_S = 10.0
+GRACE_S = 5.0
+"""What is left to save what was measured, once nobody reads the events any more."""
+
+EXIT_ALONE = 130
 _REFRESH_S = 0.2
 
 
@@ -81,8 +88,12 @@ class Reporter:
 
     def emit(self, event: dict[str, Any]) -> None:
         """Print an event as JSON, where that was asked for."""
-        if self._is_json:
+        if not self._is_json:
+            return
+        try:
             print(json.dumps(event, allow_nan=False), flush=True)
+        except OSError:
+            self._is_json, self.interrupted = False, True  # nobody listens any more
 
     def fail(self, error: ProbeError) -> None:
         """Say what went wrong."""
@@ -99,7 +110,12 @@ class Reporter:
 
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:
-        """Within, the first SIGINT or SIGTERM sets `interrupted`; a second one ends the program."""
+        """Within, the first SIGINT or SIGTERM sets `interrupted`; a second one ends the program.
+
+        So does the end of the program that reads the events.
+        """
+        if self._is_json:
+            threading.Thread(target=self._watch, daemon=True).start()
         before = {}
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, self._interrupt)
@@ -108,6 +124,20 @@ class Reporter:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _watch(self) -> None:
+        """Stop when nobody reads the events any more, even within a run that takes hours."""
+        if not hasattr(select, "poll"):
+            return
+        try:
+            poll = select.poll()
+            poll.register(sys.stdout.fileno(), 0)  # for nothing but the errors, which always count
+            poll.poll()
+        except (OSError, ValueError, AttributeError):  # no such file any more, or none at all
+            return
+        self.interrupted = True
+        time.sleep(GRACE_S)
+        os._exit(EXIT_ALONE)
 
     def _interrupt(self, number: int, frame: Any) -> None:
         if self.interrupted:

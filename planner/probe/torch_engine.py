@@ -178,6 +178,7 @@ class _Run:
         found: dict[str, Any] = {
             "model": manifest["model"]["name"],
             "digest": manifest["model"]["digest"],
+            "gradients": manifest["model"]["gradients"],
             "batch": manifest["model"]["batch"],
             "inputs": [
                 {key: item[key] for key in ("name", "dtype", "shape")}
@@ -248,6 +249,7 @@ def _rows(
                 "name": name,
                 "op": item["op"],
                 "signature": item["signature"],
+                "output_bytes": item["output_bytes"],
                 "forward": forward,
                 "backward": backward,
             }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from .errors import ProbeError
+
 if TYPE_CHECKING:
     from .bundle import Bundle
     from .reporting import Reporter
@@ -20,8 +22,9 @@ def measure_training(
     """Measure training.
 
     `settings.backward` of None or `measure` takes torch, forward and backward, where it is
-    installed, runs on the provider's device and has every operator. Else the forward pass is
-    onnxruntime's, and the backward pass is estimated.
+    installed, runs on the provider's device and has every operator; else onnxruntime-training,
+    where that is installed and has all gradients. Else the forward pass is onnxruntime's, and the
+    backward pass is estimated.
 
     Args:
         bundle: The model.
@@ -39,6 +42,8 @@ def measure_training(
     found = None
     if settings.backward in (None, "measure"):
         found = _by_torch(bundle, settings, reporter, unfinished)
+        if found is None:
+            found = _by_gradient_graph(bundle, settings, reporter, unfinished)
     if found is None:
         from .estimated_training import measure
 
@@ -75,3 +80,28 @@ def _by_torch(
     except UnsupportedByTorch as lacking:
         reporter.note(f"training: torch lacks {lacking.op}, so onnxruntime measures")
         return None
+
+
+def _by_gradient_graph(
+    bundle: Bundle, settings: Settings, reporter: Reporter, unfinished: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """The measurement by onnxruntime-training; None, with a note, where it cannot be had."""
+    from . import gradient_graph
+    from .forward import method_of
+
+    if not gradient_graph.is_available():
+        return None
+    if method_of(settings) != "trace":
+        reporter.note(f"training: {gradient_graph.NAME} is measured by traces alone")
+        return None
+    if (unfinished or {}).get("engine") != gradient_graph.NAME:
+        unfinished = None
+    try:
+        return gradient_graph.measure(bundle, settings, reporter, unfinished)
+    except gradient_graph.GradientsUnavailableError as reason:
+        reporter.note(f"training: {gradient_graph.NAME} builds no gradients: {reason}")
+    except ProbeError as error:
+        if error.code != "PLN603":
+            raise
+        reporter.note(f"training: gradients of {gradient_graph.NAME} do not run: {error.message}")
+    return None

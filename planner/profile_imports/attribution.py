@@ -19,7 +19,8 @@ from planner.profile_files import (
     Timing,
     WholeTiming,
 )
-from planner.signatures import input_shapes, model_digest, operator_signature
+from planner.profile_groups import edges_between, read_outside
+from planner.signatures import input_shapes, model_digest, operator_signature, output_bytes
 
 _MAX_OVERHEAD = 1000.0
 """A run may take this many times what its operators do."""
@@ -253,22 +254,17 @@ def _timings(attribution: Attribution, factor: float, method: str) -> dict[int, 
 
 def _row(graph: Graph, index: int, forward: Timing) -> NodeTiming:
     operator = graph.operators[index]
-    signature = operator_signature(graph, index)
+    # Shapes of a scaled graph are not those that were run.
+    signature = operator_signature(graph, index) if graph.batch_scale == 1 else ""
     document = {"name": operator.name, "op": operator.op, "signature": signature}
-    return NodeTiming.model_validate({**document, "forward": forward})
+    size = {"output_bytes": output_bytes(graph, index)}
+    return NodeTiming.model_validate({**document, **size, "forward": forward})
 
 
 def _group(graph: Graph, members: Sequence[int], reason: str) -> Group:
-    inside = set(members)
-    edges = [
-        (graph.operators[member].name, graph.operators[reader].name)
-        for member in members
-        for tensor in graph.operators[member].outputs
-        for reader in graph.tensors[tensor].consumers
-        if reader in inside
-    ]
     nodes = tuple(graph.operators[member].name for member in members)
-    return Group(nodes=nodes, edges=tuple(dict.fromkeys(edges)), reason=reason)
+    edges, outside = edges_between(graph, nodes), read_outside(graph, nodes)
+    return Group(nodes=nodes, edges=edges, read_outside=outside, reason=reason)
 
 
 def _nothing(n_runs: int, origin: str, method: str) -> Timing:
