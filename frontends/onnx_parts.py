@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import onnx
@@ -35,30 +36,70 @@ def extract_part(
         PlannerError: PLN207 if the type of an input cannot be found.
         ValueError: If a name is not one of an operator.
     """
-    nodes = named_nodes(model)
-    unknown = sorted(set(node_names).difference(node.name for node in nodes))
-    if unknown:
-        raise ValueError(f"the model has no operators {unknown}")
-    weights = _initializer_names(model.graph)
-    constant = _constant_nodes(nodes, weights)
-    named = set(node_names)
-    chosen = [node for node in nodes if node.name in named and node.name not in constant]
-    own = {name for node in chosen for name in node.outputs if name}
-    pulled = _pulled(nodes, named, chosen, constant, model)
-    read = _reads((*chosen, *pulled))
-    computed = {name for node in pulled for name in node.outputs}
-    kept = {node.name for node in (*chosen, *pulled)}
-    returned = {value.name for value in model.graph.output}
-    read_outside = _reads(node for node in nodes if node.name not in kept)
-    wanted = {name: None for node in (*chosen, *pulled) for name in node.outputs if name}
-    leaving = (own & (read_outside.keys() | returned)) | (computed & returned) | set(outputs)
-    return _assemble(
-        model,
-        [node for node in nodes if node.name in kept],
-        inputs=[n for n in read if n not in own and n not in computed and n not in weights],
-        outputs=[name for name in wanted if name in leaving],
-        weights=weights & read.keys(),
-    )
+    return Parts(model).extract(node_names, outputs=outputs)
+
+
+class Parts:
+    """Many parts of one model, which is not changed in the meantime; see `extract_part`."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        """Read the model, once for all of its parts.
+
+        Raises:
+            PlannerError: If it is no graph.
+        """
+        self._model = model
+        self._nodes = named_nodes(model)
+        self._index = {node.name: index for index, node in enumerate(self._nodes)}
+        self._weights = _initializer_names(model.graph)
+        self._constant = _constant_nodes(self._nodes, self._weights)
+        self._constants = [node for node in self._nodes if node.name in self._constant]
+        self._returned = {value.name for value in model.graph.output}
+        self._readers: dict[str, set[str]] = {}
+        for node in self._nodes:
+            for name in _read_by(node):
+                self._readers.setdefault(name, set()).add(node.name)
+        self._types = _Types(model)
+
+    def extract(
+        self, node_names: Collection[str], *, outputs: Collection[str] = ()
+    ) -> onnx.ModelProto:
+        """The operators of these names as a model; arguments and errors as of `extract_part`."""
+        named = set(node_names)
+        unknown = sorted(named.difference(self._index))
+        if unknown:
+            raise ValueError(f"the model has no operators {unknown}")
+        chosen = self._in_order(named - self._constant)
+        own = {name for node in chosen for name in node.outputs if name}
+        pulled = self._pulled(named, chosen)
+        read = _reads((*chosen, *pulled))
+        computed = {name for node in pulled for name in node.outputs}
+        kept = {node.name for node in (*chosen, *pulled)}
+        is_read_outside = {n for n in own if not self._readers.get(n, kept) <= kept}
+        wanted = {name: None for node in (*chosen, *pulled) for name in node.outputs if name}
+        leaving = is_read_outside | ((own | computed) & self._returned) | set(outputs)
+        return _assemble(
+            self._model,
+            self._in_order(kept),
+            self._types,
+            inputs=[n for n in read if not (n in own or n in computed or n in self._weights)],
+            outputs=[name for name in wanted if name in leaving],
+            weights=self._weights & read.keys(),
+        )
+
+    def _in_order(self, names: Iterable[str]) -> list[Node]:
+        return [self._nodes[index] for index in sorted(self._index[name] for name in names)]
+
+    def _pulled(self, named: Collection[str], chosen: Iterable[Node]) -> list[Node]:
+        """Constant operators that a part needs: for what it reads, or asked for and returned."""
+        needed = set(_reads(chosen))
+        found: list[Node] = []
+        for node in reversed(self._constants):
+            is_returned = node.name in named and not self._returned.isdisjoint(node.outputs)
+            if is_returned or not needed.isdisjoint(node.outputs):
+                found.append(node)
+                needed.update(_read_by(node))
+        return found[::-1]
 
 
 def named_nodes(model: onnx.ModelProto) -> list[Node]:
@@ -95,25 +136,6 @@ def _constant_nodes(nodes: Iterable[Node], weights: Collection[str]) -> set[str]
     return found
 
 
-def _pulled(
-    nodes: Sequence[Node],
-    named: Collection[str],
-    chosen: Iterable[Node],
-    constant: Collection[str],
-    model: onnx.ModelProto,
-) -> list[Node]:
-    """The constant operators that a part needs: for what it reads, or asked for and returned."""
-    needed = set(_reads(chosen))
-    returned = {value.name for value in model.graph.output}
-    found: list[Node] = []
-    for node in reversed(nodes):
-        is_returned = node.name in named and not returned.isdisjoint(node.outputs)
-        if node.name in constant and (is_returned or not needed.isdisjoint(node.outputs)):
-            found.append(node)
-            needed.update(_read_by(node))
-    return found[::-1]
-
-
 def _read_by(node: Node) -> Iterator[str]:
     yield from (name for name in node.inputs if name)
     yield from node.captured
@@ -127,12 +149,13 @@ def _reads(nodes: Iterable[Node]) -> dict[str, None]:
 def _assemble(
     model: onnx.ModelProto,
     nodes: Iterable[Node],
+    known: _Types,
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
     weights: Collection[str],
 ) -> onnx.ModelProto:
-    types = _types_of(model, inputs, outputs)
+    types = known.of((*inputs, *outputs))
     part = onnx.ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
     part.opset_import.extend(model.opset_import)
     part.metadata_props.extend(model.metadata_props)
@@ -156,21 +179,25 @@ def _assemble(
     # The type of an output is found out by whoever loads the model.
     graph.output.extend(types.get(name, onnx.ValueInfoProto(name=name)) for name in outputs)
     made = {name for node in graph.node for name in node.output}.difference(inputs, outputs)
-    graph.value_info.extend(value for name, value in types.items() if name in made)
+    graph.value_info.extend(types[name] for name in sorted(made) if name in types)
     return part
 
 
-def _types_of(
-    model: onnx.ModelProto, inputs: Iterable[str], outputs: Iterable[str]
-) -> Mapping[str, onnx.ValueInfoProto]:
-    """What is known about the tensors of the model; inferred if the boundary needs it."""
-    known = _declared(model)
-    if all(name in known for name in (*inputs, *outputs)):
-        return known
-    try:
-        return {**_declared(with_types(model)), **known}
-    except (onnx.shape_inference.InferenceError, ValueError):
-        return known
+class _Types:
+    """What is known about the tensors of a model; inferred if a boundary needs it, once."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._known = _declared(model)
+        self._is_inferred = False
+
+    def of(self, names: Iterable[str]) -> Mapping[str, onnx.ValueInfoProto]:
+        """All types that are known, those of `names` if they can be found."""
+        if not self._is_inferred and not all(name in self._known for name in names):
+            self._is_inferred = True
+            with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError):
+                self._known = {**_declared(with_types(self._model)), **self._known}
+        return self._known
 
 
 def _declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:

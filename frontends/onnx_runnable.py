@@ -27,7 +27,7 @@ from planner.frontends.onnx_parameters import (
     classify,
     read_initializers,
 )
-from planner.frontends.onnx_parts import extract_part
+from planner.frontends.onnx_parts import Parts
 from planner.frontends.onnx_reading import opset_version, read_model
 from planner.frontends.onnx_shapes import check_consistency, declare_types, infer
 from planner.frontends.onnx_tensors import EXTERNAL, TensorChecker, attribute_tensors
@@ -55,6 +55,7 @@ class OnnxRunnable:
     """See `planner.runnables.RunnableModel`; `model` is typed throughout, its nodes are named."""
 
     model: onnx.ModelProto
+    parts: Parts
     inputs: tuple[RunnableInput, ...]
     outputs: tuple[str, ...]
     weights: tuple[RunnableWeight, ...]
@@ -68,7 +69,7 @@ class OnnxRunnable:
 
     def part(self, names: Collection[str]) -> bytes:
         """The nodes of these names as an ONNX file of their own."""
-        return extract_part(self.model, names).SerializeToString()
+        return self.parts.extract(names).SerializeToString()
 
 
 def make_runnable(
@@ -266,6 +267,7 @@ def _finished(
     content = model.SerializeToString()
     return OnnxRunnable(
         model=model,
+        parts=Parts(model),
         inputs=inputs,
         outputs=tuple(value.name for value in model.graph.output),
         weights=weights,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.costs import has_backward
-from planner.errors import GraphError, MeasuringError, ProblemReport
+from planner.errors import GraphError, InputError, MeasuringError, ProblemReport
 from planner.frontend_api import Frontend, LoadOptions
 from planner.gradient_models import write_gradient_models
 from planner.gradients import needs_gradient
@@ -50,7 +50,7 @@ def write_bundle(
 
     Raises:
         PlannerError: If the model cannot be read, PLN605 if it cannot be run, PLN608 if its batch
-            cannot be set.
+            cannot be set, PLN121 if the folder cannot be written.
     """
     where = str(source)
     frontend = frontend_of(source, where=where)
@@ -71,9 +71,14 @@ def write_bundle(
             raise
         raise _no_such_batch(options, error.problems[0].message, where) from error
     manifest = _manifest(model, graph)
-    _write_files(folder, model, graph, manifest)
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    try:
+        _write_files(folder, model, graph, manifest)
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror or error}"
+        hint = "make room there, or name another folder for temporary files in `TMPDIR`"
+        raise InputError(reason, code="PLN121", where=str(folder), hint=hint) from error
     return manifest
 
 

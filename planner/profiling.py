@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,6 +28,9 @@ from planner.profile_files import Profile, read_profile
 
 PROGRAM = (sys.executable, "-m", "planner.probe")
 INTERRUPTED = 130
+SAME_S = 0.5
+"""Signals within this time are one: `timeout` sends two at once."""
+
 Event = Mapping[str, Any]
 """What the measuring process says: `{"event": "progress", "done": 3, "total": 60, …}`."""
 
@@ -144,9 +148,12 @@ def _run(command: list[str], log: Path, output: Path, on_event: Callable[[Event]
     failures: list[Event] = []
     with log.open("wb") as errors, _started(command, errors, log.parent) as process:
         assert process.stdout is not None
-        is_interrupted = False
+        is_interrupted, is_told, first = False, False, 0.0
         while True:
             try:
+                if is_interrupted and not is_told:
+                    process.send_signal(signal.SIGINT)
+                    is_told = True
                 for event in _events(process.stdout):
                     if event.get("event") == "error":
                         failures.append(event)
@@ -154,10 +161,10 @@ def _run(command: list[str], log: Path, output: Path, on_event: Callable[[Event]
                 process.wait()
                 break
             except KeyboardInterrupt:
-                if is_interrupted:  # twice: somebody does not want to wait
-                    raise
+                if is_interrupted and time.monotonic() - first > SAME_S:
+                    raise  # twice: somebody does not want to wait
+                first = first if is_interrupted else time.monotonic()
                 is_interrupted = True
-                process.send_signal(signal.SIGINT)
     if failures:
         raise _measuring_error(failures[0])
     if is_interrupted or process.returncode == INTERRUPTED:

@@ -36,6 +36,7 @@ import fidelity_cuts as cuts
 import fidelity_forward as forward
 import fidelity_report as report
 import fidelity_trial as trials
+import predictions
 import profiling
 import repeatability
 import split_link as link
@@ -405,3 +406,9 @@ def test_sums_and_seconds_are_judged() -> None:
     )
     assert found.misses == ["bad: sum is +4.0% off the whole", "resnet50: 61 s > 60 s"]
     assert "| bad | 1000.00 | 1040.00 | +4.00% | 1 | 1.0 |" in profiling.table(found)
+
+
+def test_page_shows_the_stored_runs() -> None:
+    page = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
+    shown = page.partition(predictions.BEGIN)[2].partition(predictions.END)[0]
+    assert shown.strip() == predictions.render()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from onnx import TensorProto, helper
@@ -21,6 +23,9 @@ from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle
 from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
+from planner.probe.traces import read_trace
+from planner.probe.wire import Kernel
+from planner.probe_export import export_probe
 from planner.profile_files import read_profile
 from tests.cli import refused
 from tests.onnx_models import model, tensor
@@ -83,6 +88,7 @@ def test_ended_from_outside_it_keeps_what_was_measured(
     output = tmp_path / "p.json"
     process = started(lenet, output, tmp_path / "temporary")
     process.send_signal(number)
+    process.send_signal(number)  # as `timeout` does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "--resume" in errors
@@ -135,9 +141,13 @@ def test_a_run_that_does_not_return_ends_with_its_reader(tmp_path: Path) -> None
 
 
 def test_an_output_that_cannot_be_written_is_refused_at_once(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for output in (tmp_path / "absent" / "p.json", tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for output in (tmp_path / "absent" / "p.json", tmp_path, "-"):
         assert main([str(bundle), "-o", str(output), *FLAGS, ENDLESS, "--force"]) == 2
         assert "PLN121" in capsys.readouterr().err
 
@@ -164,3 +174,58 @@ def test_standard_output_is_no_place_for_a_profile(command: tuple[str, ...], len
     outcome = refused(*command, lenet, "-o", "-")
     assert outcome.codes() == ["PLN121"]
     assert "--format" not in outcome.stderr
+
+
+def test_the_archive_is_not_replaced_by_its_profile(
+    lenet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "probe.zip"
+    export_probe(lenet, archive, load_options=LoadOptions(), force=False)
+    before = archive.read_bytes()
+    assert main([str(archive), "-o", str(archive), *FLAGS, "2", "--force"]) == 2
+    assert "PLN121" in capsys.readouterr().err
+    assert archive.read_bytes() == before
+
+
+@pytest.mark.parametrize("flags", [("--seed", "-1"), ("--repeat", "x"), ("--threads", "0")])
+def test_numbers_that_are_none_are_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([str(bundle), "-o", str(tmp_path / "p.json"), *flags])
+    assert caught.value.code == 2
+    assert "_positive" not in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_where_it_is(lenet: Path, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with patch("planner.bundles.write_gradient_models", side_effect=full):
+        outcome = refused("profile", lenet, "-o", tmp_path / "p.json")
+    assert outcome.codes() == ["PLN121"]
+    assert "TMPDIR" in outcome.stderr
+    assert "standard output" not in outcome.stderr
+
+
+def test_a_trace_with_unescaped_names_is_read(tmp_path: Path) -> None:
+    run = '{"cat": "Session", "name": "model_run", "ts": 0, "dur": 9}'
+    node = '"cat": "Node", "name": "a\nb_kernel_time", "ts": 1, "dur": 2'
+    kernel = f'{{{node}, "args": {{"op_name": "Relu"}}}}'
+    path = tmp_path / "trace.json"
+    path.write_text(f"[{run}, {kernel}]", encoding="utf-8")
+    assert read_trace(path, [Kernel("a\nb", "Relu", "", (), (), "")])[0, 0] > 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"whole": None}, {"whole": [None]}, {"rounds_left": "a"}, {"settings": 3}]
+)
+def test_damaged_remains_are_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object]
+) -> None:
+    output = tmp_path / "p.json"
+    assert main([str(bundle), "-o", str(output), *FLAGS, "2"]) == 0
+    document = json.loads(output.read_text())
+    state = {"settings": {}, "rounds_left": 1, "whole": [1.0], **change}
+    document["measurements"][0].update(is_complete=False, unfinished=state)
+    output.write_text(json.dumps(document))
+    assert main([str(bundle), "-o", str(output), *FLAGS, "2", "--resume"]) == 2
+    assert "PLN606" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from planner import zoo
 from planner.bundles import write_bundle
 from planner.frontend_api import LoadOptions
 from planner.gradient_models import write_gradient_models
-from planner.probe import training
+from planner.probe import gradient_graph, training
 from planner.probe.backward_ratios import FILE, RatioTable, read_ratios, variant_of
 from planner.probe.bundle import Bundle
 from planner.probe.errors import ProbeError
@@ -268,6 +268,7 @@ def test_without_torch_nothing_is_measured_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "has_torch", lambda: False)
+    monkeypatch.setattr(gradient_graph, "is_available", lambda: False)
     monkeypatch.setitem(sys.modules, "torch", None)
     bundle = zoo_bundle(tmp_path, "lenet5")
     gradients = write_gradient_models(bundle.folder, planner.load(tmp_path / "net.onnx"))

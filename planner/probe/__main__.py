@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=("inference", "training", "both"), default="both")
     parser.add_argument("--backward", choices=("measure", "ratio", "none"))
     parser.add_argument("--no-fusion", action="store_true", help="measure every operator apart")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and inputs")
+    parser.add_argument("--seed", type=_whole, default=0, help="of weights and inputs")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted profile")
     parser.add_argument("--force", action="store_true", help="replace an existing profile")
     parser.add_argument("--progress", choices=("text", "json"), default="text")
@@ -63,10 +63,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is not a whole number of 0 or more")
+    return int(text)
 
 
 def _unpacked(path: Path, folder: Path) -> Path:
@@ -84,7 +90,7 @@ def _unpacked(path: Path, folder: Path) -> Path:
 def _measure(bundle: Bundle, options: argparse.Namespace, reporter: Reporter) -> bool:
     """Take all measurements that were asked for and write them; whether all are complete."""
     output = Path(options.output)
-    check_output(output, is_replaced=options.force or options.resume)
+    check_output(output, Path(options.bundle), is_replaced=options.force or options.resume)
     before = read_measurements(output, bundle) if options.resume else []
     settings = _settings(options)
     check_threads(settings.threads)

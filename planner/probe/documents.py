@@ -49,11 +49,12 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
             Path(temporary).unlink()
 
 
-def check_output(path: Path, *, is_replaced: bool) -> None:
+def check_output(path: Path, source: Path, *, is_replaced: bool) -> None:
     """Refuse what cannot be written before anything is measured for it.
 
     Args:
         path: The profile.
+        source: The bundle's folder or archive.
         is_replaced: Whether an existing one is replaced or gone on with.
 
     Raises:
@@ -61,8 +62,12 @@ def check_output(path: Path, *, is_replaced: bool) -> None:
     """
     folder = path.resolve().parent
     text, hint = "", None
-    if path.exists() and not path.is_file():
+    if str(path) == "-":
+        text, hint = "`-` is no file name here", "give the name of a file"
+    elif path.exists() and not path.is_file():
         text = "this is no file"
+    elif path.exists() and source.is_file() and path.samefile(source):
+        text, hint = "this is what measures, which it would replace", "choose another name"
     elif path.exists() and not is_replaced:
         text, hint = "the file exists", "`--force` replaces it, `--resume` goes on with it"
     elif not folder.is_dir():
@@ -104,7 +109,23 @@ def read_measurements(path: Path, bundle: Bundle) -> list[dict[str, Any]]:
         else:
             continue
         raise ProbeError(text, code="PLN606", where=str(path), hint=hint)
+    if not all(_is_sound(item.get("unfinished")) for item in found):
+        text = "what was measured is damaged"
+        raise ProbeError(text, code="PLN606", where=str(path), hint=hint)
     return found
+
+
+def _is_sound(state: Any) -> bool:
+    """Whether an unfinished measurement has what all of them have."""
+    if state is None or state == {}:
+        return True
+    return (
+        isinstance(state, dict)
+        and isinstance(state.get("settings"), dict)
+        and isinstance(state.get("rounds_left"), int)
+        and isinstance(state.get("whole"), list)
+        and all(isinstance(item, (float, list)) for item in state["whole"])
+    )
 
 
 def _shapes(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:

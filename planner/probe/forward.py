@@ -216,8 +216,14 @@ class KernelRun:
             if time.perf_counter() > ends:
                 break
         trace = Path(traced.end_profiling())
-        seconds = read_trace(trace, self.kernels)[WARM_UPS:]
-        trace.unlink()
+        try:
+            seconds = read_trace(trace, self.kernels)[WARM_UPS:]
+        except ValueError as error:
+            text = f"the profiler's trace cannot be read, as with quotes in names: {error}"
+            hint = "`--method segments` does without it"
+            raise ProbeError(text, code="PLN603", hint=hint) from error
+        finally:
+            trace.unlink()
         if len(seconds) != len(whole):
             raise ProbeError(
                 f"the profiler recorded {len(seconds)} runs of {len(whole)}",

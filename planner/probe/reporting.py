@@ -15,6 +15,9 @@ from typing import Any, Callable, Iterator
 from .errors import ProbeError
 
 CHECKPOINT_S = 10.0
+SAME_S = 0.5
+"""Signals within this time are one: `timeout` sends two at once."""
+
 GRACE_S = 5.0
 """What is left to save what was measured, once nobody reads the events any more."""
 
@@ -44,6 +47,7 @@ class Reporter:
         self.interrupted = False
         self.notes: list[str] = []
         self.save = save
+        self._interrupted_at = 0.0
         self._is_json = is_json
         self._is_open = False
         self._phase = ""
@@ -140,8 +144,11 @@ class Reporter:
         os._exit(EXIT_ALONE)
 
     def _interrupt(self, number: int, frame: Any) -> None:
-        if self.interrupted:
+        now = time.monotonic()
+        if self.interrupted and now - self._interrupted_at > SAME_S:
             raise KeyboardInterrupt
+        if not self.interrupted:
+            self._interrupted_at = now
         self.interrupted = True
 
     def _show(self, is_forced: bool = False) -> None:

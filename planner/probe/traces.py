@@ -28,7 +28,7 @@ def read_trace(path: Path, kernels: Sequence[Kernel]) -> Array:
         ValueError: If the trace is cut off.
     """
     with path.open(encoding="utf-8", errors="replace") as file:
-        events = json.load(file)
+        events = json.load(file, strict=False)  # names are written as they are
     runs = [e for e in events if e.get("cat") == "Session" and e.get("name") == "model_run"]
     nodes = [e for e in events if e.get("cat") == "Node" and e["name"].endswith(_SUFFIX)]
     nodes.sort(key=lambda event: int(event["ts"]))
