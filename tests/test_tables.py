@@ -119,7 +119,7 @@ def test_table_is_the_minimum_of_all_placements() -> None:
     check()
     assert min(tally[f"{count} parameters"] for count in (1, 2, 3)) >= 100
     assert tally["several plans"] >= 300
-    assert tally["many plans"] >= 20
+    assert tally["many plans"] >= 8  # about 30, by chance
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
