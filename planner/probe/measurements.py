@@ -26,6 +26,19 @@ def start_measurement(
     """A measurement by onnxruntime, of which nothing is measured yet."""
     import onnxruntime
 
+    engine = {
+        "name": "onnxruntime",
+        "version": onnxruntime.__version__,
+        "provider": settings.provider,
+        "threads": settings.threads,
+        "optimization": settings.level,
+        "settings": {"method": method, "seed": str(settings.seed)},
+    }
+    return empty_measurement(bundle, mode, engine)
+
+
+def empty_measurement(bundle: Bundle, mode: str, engine: dict[str, Any]) -> dict[str, Any]:
+    """A measurement by any engine, of which nothing is measured yet."""
     model = bundle.manifest["model"]
     return {
         "model": model["name"],
@@ -37,14 +50,7 @@ def start_measurement(
             for item in bundle.manifest["inputs"]
         ],
         "mode": mode,
-        "engine": {
-            "name": "onnxruntime",
-            "version": onnxruntime.__version__,
-            "provider": settings.provider,
-            "threads": settings.threads,
-            "optimization": settings.level,
-            "settings": {"method": method, "seed": str(settings.seed)},
-        },
+        "engine": engine,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "is_complete": False,
         "nodes": [],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .errors import ProbeError
 from .forward import WARM_UPS, check_unfinished
+from .measurements import empty_measurement
 from .statistics import scaled, timing, typical
 from .torch_operators import to_tensor
 from .torch_program import Program, is_out_of_memory
@@ -148,7 +148,15 @@ class _Run:
         self.bundle, self.settings, self.reporter = bundle, settings, reporter
         self.device = device
         self.samples = Samples(unfinished)
-        self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        entry = {
+            "name": NAME,
+            "version": str(torch.__version__),
+            "provider": device,
+            "threads": settings.threads,
+            "optimization": "eager",
+            "settings": {"update": "gradient descent", "seed": str(settings.seed)},
+        }
+        self._empty = empty_measurement(bundle, "training", entry)
         self._engine = f"torch {torch.__version__} on {device}"
 
     def all_rounds(self) -> None:
@@ -176,27 +184,9 @@ class _Run:
         is_complete = not samples.rounds_left
         state = {"settings": self.settings.as_dict(), **samples.as_dict()}
         found: dict[str, Any] = {
-            "model": manifest["model"]["name"],
-            "digest": manifest["model"]["digest"],
-            "gradients": manifest["model"]["gradients"],
-            "batch": manifest["model"]["batch"],
-            "inputs": [
-                {key: item[key] for key in ("name", "dtype", "shape")}
-                for item in manifest["inputs"]
-            ],
-            "mode": "training",
-            "engine": {
-                "name": NAME,
-                "version": str(torch.__version__),
-                "provider": self.device,
-                "threads": self.settings.threads,
-                "optimization": "eager",
-                "settings": {"update": "gradient descent", "seed": str(self.settings.seed)},
-            },
-            "started": self._started,
+            **self._empty,
             "is_complete": is_complete,
-            "nodes": [],
-            "notes": list(manifest.get("notes", ())),
+            "notes": list(self._empty["notes"]),
             "unfinished": None if is_complete else state,
         }
         if samples.whole:
