@@ -30,6 +30,7 @@ from planner.documents import (
 )
 from planner.dtypes import WIRE_DTYPES
 from planner.errors import InputError, PlannerError, name_hint, raise_all
+from planner.input_entries import InputEntry
 from planner.profile_entries import ProfileEntry, settled
 
 MAX_SECONDS = 1e9
@@ -165,16 +166,9 @@ class WorkloadEntry(StrictModel):
 
 
 class PinEntry(StrictModel):
-    """An operator that must be placed on a host."""
+    """An operator, or a module, that must be placed on a host."""
 
     node: Name
-    host: Name
-
-
-class InputEntry(StrictModel):
-    """A graph input that is produced at another host than the first."""
-
-    name: Name
     host: Name
 
 
@@ -202,9 +196,17 @@ class Costs(StrictModel):
         return self._where
 
     @property
+    def input_specs(self) -> tuple[str, ...]:
+        """Types and shapes of model inputs, as `planner.load(inputs=…)` takes them."""
+        return tuple(entry.spec for entry in self.inputs if entry.spec is not None)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the canonical content: equal for files that say the same."""
         content = self.model_dump(mode="json", by_alias=True)
+        for entry in content["inputs"]:
+            if entry["shape"] is None:  # as files were before there were shapes
+                del entry["dtype"], entry["shape"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -277,12 +279,10 @@ def _cross_problems(costs: Costs, where: str) -> Iterator[PlannerError]:
     if len(costs.links) != len(hosts) - 1:
         text = f"has {len(costs.links)} links for {len(hosts)} hosts, expected {len(hosts) - 1}"
         yield InputError(text, code="PLN109", where=f"{where}: $.links")
-    named = [("pins", pin.host) for pin in costs.pins] + [("inputs", i.host) for i in costs.inputs]
-    counts = {"pins": 0, "inputs": 0}
-    for section, host in named:
-        place = f"{where}: $.{section}[{counts[section]}].host"
-        counts[section] += 1
-        if host not in hosts:
+    named = [("pins", i, pin.host) for i, pin in enumerate(costs.pins)]
+    for section, i, host in named + [("inputs", i, e.host) for i, e in enumerate(costs.inputs)]:
+        place = f"{where}: $.{section}[{i}].host"
+        if host is not None and host not in hosts:
             hint = name_hint(host, hosts, "hosts")
             yield InputError(f"unknown host `{host}`", code="PLN111", where=place, hint=hint)
     yield from _repeats([i.name for i in costs.inputs], f"{where}: $.inputs", "input")

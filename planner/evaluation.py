@@ -19,6 +19,7 @@ from planner.costs import CostTable, FloatArray
 from planner.errors import PlanError, PlannerError, name_hint, raise_all
 from planner.graphs import GRAPH_INPUT, BoolArray, Graph, IntArray
 from planner.pricing import priced
+from planner.rule_names import no_such_host, spelt_out
 from planner.scenarios import Scenario
 
 
@@ -74,25 +75,36 @@ def evaluate(graph: Graph, costs: Costs, placement: Mapping[str, str]) -> Delay:
     Args:
         graph: The model.
         costs: The costs file.
-        placement: Host name of every operator, by name.
+        placement: Host name of every operator, by its name or by the path of a module around it. A
+            name goes before a path, a longer path before a shorter one; the path `""` is the model.
 
     Raises:
         PlannerError: If the placement breaks a rule; every violation is listed.
     """
     scenario, table = priced(graph, costs)
-    hosts = resolve_placement(graph, scenario, placement)
+    hosts = resolve_placement(graph, scenario, placement, has_modules=True)
     raise_all(list(violations(graph, scenario, hosts)))
     return delay_of(graph, table, scenario, hosts)
 
 
-def resolve_placement(graph: Graph, scenario: Scenario, placement: Mapping[str, str]) -> IntArray:
+def resolve_placement(
+    graph: Graph, scenario: Scenario, placement: Mapping[str, str], *, has_modules: bool = False
+) -> IntArray:
     """Host index of each operator, in graph order.
+
+    Args:
+        graph: The model.
+        scenario: The task.
+        placement: Host name by operator.
+        has_modules: Whether paths of modules are names, too; a saved plan has none.
 
     Raises:
         PlannerError: With every operator that is missing or unknown, and every unknown host.
     """
     names = scenario.route.hosts
     problems: list[PlannerError] = []
+    if has_modules and any(name not in graph.operator_index for name in placement):
+        placement = spelt_out(graph, placement, names, problems)
     missing = [op.name for op in graph.operators if op.name not in placement]
     if missing:
         shown = ", ".join(f"`{name}`" for name in missing[:20])
@@ -105,9 +117,7 @@ def resolve_placement(graph: Graph, scenario: Scenario, placement: Mapping[str, 
         if index is None:
             problems.append(_not_placed(graph, operator))
         elif host not in names:
-            text = f"`{operator}` is placed on unknown host `{host}`"
-            hint = partial(name_hint, str(host), names, "hosts")
-            problems.append(PlanError(text, code="PLN402", where="placement", hint=hint))
+            problems.append(no_such_host(operator, host, names))
         else:
             result[index] = names.index(host)
     raise_all(problems)

@@ -18,6 +18,7 @@ from planner.documents import (
 )
 from planner.errors import InputError
 from planner.evaluation import Delay
+from planner.modules import ModuleRow, placement_by_module
 from planner.solutions import Status
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -228,6 +229,11 @@ class Plan:
     def certificate(self) -> CertificateEntry:
         """The proof."""
         return self.head.certificate
+
+    @property
+    def by_module(self) -> tuple[ModuleRow, ...]:
+        """The placement by the coarsest modules that are not split, in graph order."""
+        return tuple(placement_by_module(self.placement))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from planner.errors import PlanError, PlannerError, PluginError, name_hint, rais
 from planner.gradients import needs_gradient
 from planner.graphs import GRAPH_INPUT, Graph, IntArray
 from planner.registry import COST_MODELS
+from planner.rule_names import operator_rules
 from planner.scenarios import Link, Mode, Objective, Route, Rules, Scenario, Workload
 
 
@@ -113,12 +114,6 @@ def _memory_limits(costs: Costs) -> tuple[int | None, ...]:
 
 
 def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[PlannerError]) -> Rules:
-    def operator(name: str, where: str) -> int:
-        index = graph.operator_index.get(name, -1)
-        if index < 0:
-            problems.append(_unknown_operator(graph, name, f"{costs.where}: {where}"))
-        return index
-
     def tensor(name: str, where: str) -> int:
         index = graph.tensor_index.get(name, -1)
         if index < 0:
@@ -128,19 +123,14 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
             problems.append(PlanError(text, code="PLN303", where=place, hint=hint))
         return index
 
-    pins = tuple(
-        (operator(pin.node, f"$.pins[{i}].node"), hosts.index(pin.host))
-        for i, pin in enumerate(costs.pins)
-    )
-    together = tuple(
-        tuple(operator(name, f"$.together[{i}][{j}]") for j, name in enumerate(group))
-        for i, group in enumerate(costs.together)
-    )
+    pins, together = operator_rules(graph, costs, problems)
     forbidden = tuple(
         tensor(name, f"$.forbid_crossing[{i}]") for i, name in enumerate(costs.forbid_crossing)
     )
     placed = []
     for i, entry in enumerate(costs.inputs):
+        if entry.host is None:
+            continue  # a type and a shape, which are for who reads the model
         index = tensor(entry.name, f"$.inputs[{i}].name")
         if index >= 0 and graph.tensors[index].producer != GRAPH_INPUT:
             text = f"`{entry.name}` is no graph input"
@@ -153,22 +143,6 @@ def _rules(graph: Graph, costs: Costs, hosts: Sequence[str], problems: list[Plan
             )
         placed.append((index, hosts.index(entry.host)))
     return Rules(pins=pins, together=together, forbidden=forbidden, input_hosts=tuple(placed))
-
-
-def _unknown_operator(graph: Graph, name: str, where: str) -> PlanError:
-    if name in graph.folded:
-        return PlanError(
-            f"operator `{name}` is not placed: it was folded away ({graph.folded[name]})",
-            code="PLN304",
-            where=where,
-            hint="remove the rule, or name the operators that read the result",
-        )
-    return PlanError(
-        f"the graph has no operator `{name}`",
-        code="PLN303",
-        where=where,
-        hint=partial(name_hint, name, graph.operator_index, "operators"),
-    )
 
 
 def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:

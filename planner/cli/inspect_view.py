@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from planner.blocks import structure_of
 from planner.cli.blocks_view import describe_blocks, show_blocks
+from planner.cli.modules_view import describe_modules, modules_table
 from planner.cli.tables import Table, show
 from planner.graphs import Graph, Operator, SummaryValue
 from planner.operations import forward_flops
@@ -60,6 +61,7 @@ def describe(graph: Graph, *, show_all: bool) -> dict[str, object]:
         for p in graph.parameters
         if p.trainable and len(p.readers) > 1
     ]
+    document |= describe_modules(graph)
     document |= describe_blocks(graph, structure_of(graph))
     document["warnings"] = list(graph.warnings)
     document["notes"] = list(graph.notes)
@@ -114,6 +116,9 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
     if len(kinds) > len(shown):
         table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
     show("By type", table)
+    modules = modules_table(graph, show_all=show_all)
+    if modules is not None:
+        show("By module", modules)
     show_blocks(graph, structure, show_all=show_all)
     if show_all:
         show("Operators", _operator_table(graph))

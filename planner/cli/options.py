@@ -27,6 +27,8 @@ _MODEL_OPTIONS = (
     click.option("--untied", multiple=True, metavar="GLOB", help="Parameters only merged."),
     click.option("--shapes", type=click.Choice(["onnx", "onnxruntime"]), default="onnx",
                  show_default=True, help="Who infers shapes."),
+    click.option("--no-torchscript", is_flag=True,
+                 help="Refuse TorchScript archives: loading runs code from them."),
 )  # fmt: skip
 
 _SCENARIO_OPTIONS = (
@@ -55,8 +57,10 @@ _SCENARIO_OPTIONS = (
     click.option("--server-memory", metavar="BYTES", help="What the last host has."),
     click.option("--optimizer-states", type=click.IntRange(0, 16), metavar="N",
                  help="Per weight: 0 SGD, 1 momentum, 2 Adam."),
-    click.option("--pin", "pins", multiple=True, metavar="NODE=HOST", help="Fix an operator."),
-    click.option("--together", multiple=True, metavar="NODE,NODE", help="Keep on one host."),
+    click.option("--pin", "pins", multiple=True, metavar="NODE=HOST",
+                 help="Fix an operator, or a module: layer1=device."),
+    click.option("--together", multiple=True, metavar="NODE,NODE",
+                 help="Keep operators or modules on one host."),
     click.option("--forbid", multiple=True, metavar="TENSOR", help="May not cross a link."),
 )  # fmt: skip
 
@@ -80,6 +84,7 @@ class ModelOptions:
     tied: tuple[str, ...]
     untied: tuple[str, ...]
     shapes: str
+    no_torchscript: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +182,12 @@ def take(kind: type[Options], values: dict[str, Any]) -> Options:
 
 def load_both(model: str, values: dict[str, Any]) -> tuple[Graph, Costs]:
     """The model and what it is planned for, as the command line says."""
-    from planner.cli.overrides import load_costs
+    from planner.cli.overrides import check_groups, load_costs
 
-    costs = load_costs(take(ScenarioOptions, values), model)
-    graph = load_graph(model, take(ModelOptions, values), costs.workload.batch_size)
+    scenario = take(ScenarioOptions, values)
+    costs = load_costs(scenario, model)
+    graph = load_graph(model, take(ModelOptions, values), costs)
+    check_groups(scenario.together, graph)
     if values["batch"] is not None and costs.workload.batch_size is not None:
         workload = costs.workload.model_copy(update={"batch_size": values["batch"]})
         costs = costs.model_copy(update={"workload": workload})
@@ -203,40 +210,50 @@ def load_options(options: ModelOptions) -> LoadOptions:
         tied=options.tied,
         untied=options.untied,
         shapes=options.shapes,
+        torchscript=not options.no_torchscript,
     )
 
 
-def load_graph(path: str, options: ModelOptions, batch: int | None = None) -> Graph:
-    """Read a model as the command line says; `batch` is what the costs file asks for.
+def load_graph(path: str, options: ModelOptions, costs: Costs | None = None) -> Graph:
+    """Read a model as the command line says, and where that says nothing, as the costs file does.
 
-    A graph of unknown batch, such as a spec that gives bytes alone, is taken to be at that of the
-    costs file; only `--batch` must be honoured.
+    What only the file says need not be honoured: a graph of unknown batch, such as a spec that
+    gives bytes alone, is taken to be at that of the file, and a model that states the types of its
+    inputs by itself must only agree with it.
     """
+    from planner.cli.input_specs import check_agreement, specs_of_file
     from planner.cli.places import named_as_flags
     from planner.errors import PlannerError
     from planner.loading import load
 
-    def read(batch: int | None) -> Graph:
-        return load(
-            path,
-            inputs=options.inputs,
-            batch=batch,
-            dims=_dims(options.dims),
-            frozen=options.frozen,
-            tied=options.tied,
-            untied=options.untied,
-            shapes=options.shapes,
-        )
+    def read(batch: int | None, specs: tuple[str, ...]) -> Graph:
+        try:
+            return load(
+                path,
+                inputs=(*options.inputs, *specs),
+                batch=batch,
+                dims=_dims(options.dims),
+                frozen=options.frozen,
+                tied=options.tied,
+                untied=options.untied,
+                shapes=options.shapes,
+                torchscript=not options.no_torchscript,
+            )
+        except PlannerError as error:
+            codes = {problem.code for problem in error.problems}
+            if specs and not options.inputs and "PLN116" in codes:
+                graph = read(batch, ())
+                assert costs is not None
+                check_agreement(graph, costs)
+                return graph
+            if batch is None or batch == options.batch or codes != {"PLN209"}:
+                raise
+        return read(None, specs)
 
     with named_as_flags():
-        if options.batch is not None:
-            return read(options.batch)
-        try:
-            return read(batch)
-        except PlannerError as error:
-            if batch is None or {problem.code for problem in error.problems} != {"PLN209"}:
-                raise
-        return read(None)
+        specs = specs_of_file(costs, options.inputs) if costs is not None else ()
+        wanted = costs.workload.batch_size if costs is not None else None
+        return read(wanted if options.batch is None else options.batch, specs)
 
 
 def _dims(pairs: tuple[str, ...]) -> dict[str, int]:

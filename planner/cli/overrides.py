@@ -30,7 +30,7 @@ from planner.cost_files import (
 )
 from planner.documents import parse_json, read_bytes, validate
 from planner.errors import InputError, PlannerError, shorten
-from planner.graphs import MAX_BYTES
+from planner.graphs import MAX_BYTES, Graph
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 Entry = TypeVar("Entry", bound=BaseModel)
@@ -297,8 +297,23 @@ def _pin(text: str) -> dict[str, str]:
 
 def _group(text: str) -> tuple[str, ...]:
     names = tuple(name for name in text.split(",") if name)
-    if len(names) < 2:
-        message = f"`{text}` is no group, expected at least two operators between commas"
-        hint = "for example `--together conv1,relu1`"
-        raise InputError(message, code="PLN119", where="--together", hint=hint)
+    if not names:
+        raise _no_group(text)
     return names
+
+
+def check_groups(texts: Sequence[str], graph: Graph) -> None:
+    """Refuse groups of one operator; a single module is one of several.
+
+    Raises:
+        InputError: For the first of them.
+    """
+    for text in texts:
+        if len(set(group := _group(text))) == 1 and group[0] in graph.operator_index:
+            raise _no_group(text)
+
+
+def _no_group(text: str) -> InputError:
+    message = f"`{text}` is no group, expected a module, or operators between commas"
+    hint = "for example `--together conv1,relu1`"
+    return InputError(message, code="PLN119", where="--together", hint=hint)

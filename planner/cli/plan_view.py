@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from planner.cli.console import write_out
+from planner.cli.modules_view import placement_by_module_table
 from planner.cli.tables import Table, show
 from planner.cost_files import Costs
 from planner.plans import CrossingEntry, PipelineEntry, Plan
@@ -20,6 +21,9 @@ def show_plan(plan: Plan, costs: Costs, *, show_all: bool = False) -> None:
     limit = len(plan.placement) + len(head.crossing) if show_all else MAX_ROWS
     show(*title(plan, costs))
     show(placement_title(plan), placement_table(plan, limit, show_all=show_all))
+    modules = placement_by_module_table(plan, show_all=show_all)
+    if modules is not None:
+        show("By module", modules)
     if head.crossing:
         crossing = crossing_table(head.crossing, head.hosts, limit)
         show(crossing_title(head.crossing), crossing)
