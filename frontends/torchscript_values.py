@@ -1,0 +1,131 @@
+"""Tensors of torch as values of a `Program`."""
+
+from __future__ import annotations
+
+import torch
+
+from planner.dtypes import BITS
+from planner.frontends.torch_program import Argument, Ref, Value, Weight, WeightKind
+
+_RENAMED = {
+    "float8_e4m3fn": "float8e4m3fn",
+    "float8_e4m3fnuz": "float8e4m3fnuz",
+    "float8_e5m2": "float8e5m2",
+    "float8_e5m2fnuz": "float8e5m2fnuz",
+    "float8_e8m0fnu": "float8e8m0",
+}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """As numpy and ONNX call it.
+
+    >>> dtype_name(torch.bfloat16)
+    'bfloat16'
+    """
+    name = str(dtype).removeprefix("torch.")
+    return _RENAMED.get(name, name)
+
+
+def dtypes_by_name() -> dict[str, torch.dtype]:
+    """Every type that a tensor of torch can have and the planner knows."""
+    whole = [name for name, bits in BITS.items() if bits >= 8]  # narrower ones are only names
+    candidates = (getattr(torch, _torch_name(name), None) for name in whole)
+    return {dtype_name(found): found for found in candidates if isinstance(found, torch.dtype)}
+
+
+def _torch_name(name: str) -> str:
+    return next((ours for ours, other in _RENAMED.items() if other == name), name)
+
+
+class Values:
+    """The tensors that have been seen, by identity.
+
+    They are kept, so that no other tensor can come to have the same identity.
+    """
+
+    def __init__(self) -> None:
+        self.weights: list[Weight] = []
+        self._names: dict[int, str] = {}
+        self._kept: list[torch.Tensor] = []
+        self._used: dict[str, int] = {}
+        self._storages: dict[int, str] = {}
+        self._n_constants = 0
+
+    def unused(self, stem: str) -> str:
+        """`stem`, or with a number behind it."""
+        number = self._used.get(stem, 0)
+        self._used[stem] = number + 1
+        if not number:
+            return stem
+        return self.unused(f"{stem}_{number}")
+
+    def is_known(self, tensor: torch.Tensor) -> bool:
+        """Whether it has a name."""
+        return id(tensor) in self._names
+
+    def define(self, tensor: torch.Tensor, stem: str) -> Value:
+        """A new value, which is what this tensor holds from now on."""
+        value = _value(tensor, self.unused(stem))
+        self._names[id(tensor)] = value.name
+        self._kept.append(tensor)
+        return value
+
+    def add_weight(self, tensor: torch.Tensor, path: str, kind: WeightKind) -> None:
+        """Something that a module holds; a second path of the same tensor is a tie."""
+        value = _value(tensor, self.unused(path))
+        self._names.setdefault(id(tensor), value.name)
+        self._kept.append(tensor)
+        storage = self._storages.setdefault(tensor.untyped_storage()._cdata, path)
+        self.weights.append(
+            Weight(
+                value=value,
+                path=path,
+                kind=kind,
+                requires_grad=kind is WeightKind.PARAMETER and tensor.requires_grad,
+                storage=storage,
+            )
+        )
+
+    def name(self, tensor: torch.Tensor) -> str:
+        """Its name; what was never seen is a constant of the code."""
+        if id(tensor) not in self._names:
+            self.add_weight(tensor, f"constant_{self._n_constants}", WeightKind.CONSTANT)
+            self._n_constants += 1
+        return self._names[id(tensor)]
+
+    def argument(self, value: object) -> Argument:
+        """What a call is given, without tensors."""
+        match value:
+            case torch.Tensor():
+                return Ref(self.name(value))
+            case torch.dtype():
+                return dtype_name(value)
+            case None | bool() | int() | float() | str():
+                return value
+            case list() | tuple():
+                return tuple(self.argument(item) for item in value)
+        return str(value)
+
+
+def _value(tensor: torch.Tensor, name: str) -> Value:
+    is_strided = tensor.layout is torch.strided
+    return Value(
+        name=name,
+        dtype=dtype_name(tensor.dtype),
+        shape=tuple(tensor.shape),
+        strides=tuple(tensor.stride()) if is_strided else None,
+    )
+
+
+def tensors_in(value: object) -> list[torch.Tensor]:
+    """The tensors in nested lists, tuples and dictionaries, in order."""
+    found: list[torch.Tensor] = []
+    if isinstance(value, torch.Tensor):
+        found.append(value)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            found += tensors_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            found += tensors_in(item)
+    return found
