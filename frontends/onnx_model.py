@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.errors import GraphError, InputError, raise_all
+from planner.errors import InputError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.graphs import Graph
 
@@ -79,6 +78,7 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     from planner.frontends.onnx_tensors import TensorChecker
     from planner.frontends.onnx_ties import TieSeparator
     from planner.frontends.onnx_values import tensor_value
+    from planner.frontends.rebatching import at_batch
 
     model, digest = read_model(data, where=where, options=options)
     opset = opset_version(model)
@@ -113,20 +113,4 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     separate = TieSeparator(tied=options.tied, untied=options.untied)
     graph = assemble(draft, separate_ties=separate, digest=digest)
     check_sized(graph, builder.unsized, where=where)
-    return _at_batch(graph, options.batch, binding.is_batch_bound, where)
-
-
-def _at_batch(graph: Graph, batch: int | None, is_bound: bool, where: str) -> Graph:
-    """The graph planned at `batch`, by scaling if the file has another one."""
-    if batch is None or graph.batch == batch:
-        return graph
-    if is_bound:
-        return replace(graph, batch=batch)
-    if batch < 1 or graph.batch is None:
-        raise GraphError(
-            f"batch {batch} cannot be planned: the inputs have no leading dimension in common",
-            code="PLN209",
-            where=where,
-            hint="leave the batch out, or export the model with it",
-        )
-    return graph.rebatched(batch)
+    return at_batch(graph, options.batch, where=where, is_bound=binding.is_batch_bound)

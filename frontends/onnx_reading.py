@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import mmap
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
 from pathlib import Path
 
 import onnx
@@ -52,7 +51,7 @@ def read_model(
         head = bytes(content[:64])
     if size > DIGEST_BYTES:
         digest.update(str(size).encode())
-    digest.update(repr(_plain(options)).encode())
+    digest.update(options.fingerprint().encode())
     if not model.HasField("graph") or not model.graph.node:
         raise not_a_model(head, where, "it has no graph with operators")
     _check_text(model, where)
@@ -94,12 +93,6 @@ def _opened(data: bytes | Path, where: str) -> Iterator[bytes | mmap.mmap]:
                 yield mapped
     except OSError as error:
         raise unreadable(data, error) from error
-
-
-def _plain(options: LoadOptions) -> tuple[object, ...]:
-    """The options as a value whose `repr` depends on nothing else."""
-    inputs, batch, dims, *rest = astuple(options)
-    return (inputs, batch, sorted(dims.items()), *rest)
 
 
 def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputError:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from planner.frontend_api import LoadOptions
+from planner.frontends.aten_table import is_in_place
 from planner.frontends.torch_export_dims import SizedInput, bind_symbols
 from planner.frontends.torch_export_names import source_place
 from planner.frontends.torch_export_raw import (
@@ -107,7 +108,7 @@ class _Scope:
             body = _inlined_body(node)
             if body is not None:
                 self._inline(node, body)
-            elif any(isinstance(output, Ref) for output in node.outputs):
+            elif any(isinstance(output, Ref) for output in node.outputs) or _writes(node):
                 self._call(node)
             else:
                 self._note_origins(node)
@@ -218,3 +219,8 @@ def _leaves(values: Iterable[RawArgument]) -> Iterable[RawArgument]:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, (Ref, Symbol))
+
+
+def _writes(node: RawNode) -> bool:
+    """Whether an operator that returns nothing changes its operands: `_foreach_mul_`."""
+    return node.target.startswith("aten.") and is_in_place(node.target.split(".")[1])

@@ -48,7 +48,7 @@ class Values:
         self._names: dict[int, str] = {}
         self._kept: list[torch.Tensor] = []
         self._used: dict[str, int] = {}
-        self._storages: dict[int, str] = {}
+        self._storages: dict[tuple[int, int], str] = {}
         self._n_constants = 0
 
     def unused(self, stem: str) -> str:
@@ -75,7 +75,8 @@ class Values:
         value = _value(tensor, self.unused(path))
         self._names.setdefault(id(tensor), value.name)
         self._kept.append(tensor)
-        storage = self._storages.setdefault(tensor.untyped_storage()._cdata, path)
+        place = (tensor.untyped_storage()._cdata, int(tensor.storage_offset()))
+        storage = self._storages.setdefault(place, path)
         self.weights.append(
             Weight(
                 value=value,

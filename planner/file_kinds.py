@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _STARTS = (
-    (b"PK\x03\x04", "a TorchScript / torch.export archive (a zip file); export it as ONNX"),
+    (b"PK\x03\x04", "a TorchScript / torch.export archive (a zip file); name it `.pt` or `.pt2`"),
     (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),
     (b"\x89HDF\r\n", "an HDF5 (Keras) file; convert it to ONNX"),
-    (b"\x80\x02", "a Python pickle (a PyTorch state dict); export the module as ONNX"),
+    (b"\x80\x02", "a Python pickle (a PyTorch state dict); export the module with torch.export"),
     (b"\x1f\x8b", "a gzip file"),
 )
 
@@ -17,7 +17,7 @@ def guess_kind(head: bytes) -> str | None:
     """A guess in words, or None.
 
     >>> guess_kind(b"PK\\x03\\x04...")
-    'a TorchScript / torch.export archive (a zip file); export it as ONNX'
+    'a TorchScript / torch.export archive (a zip file); name it `.pt` or `.pt2`'
     """
     for start, kind in _STARTS:
         if head.startswith(start):

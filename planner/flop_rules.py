@@ -18,6 +18,7 @@ from planner.mac_counts import (
     dense,
     matrix_product,
     packed_product,
+    projections,
     recurrence,
     transposed_convolution,
 )
@@ -83,7 +84,12 @@ class OperationRule:
 
 
 def _product(
-    family: str, macs: MacCounter, *, flops: float = 0.0, precision: str | None = None
+    family: str,
+    macs: MacCounter,
+    *,
+    flops: float = 0.0,
+    precision: str | None = None,
+    gradient_flops: float = 1.0,
 ) -> OperationRule:
     """Linear in every operand: each gradient is another product of the same size."""
     return OperationRule(
@@ -93,6 +99,7 @@ def _product(
         input_gradient=Gradient.OTHERS,
         weight_gradient=Gradient.OTHERS,
         precision=precision,
+        gradient_flops=gradient_flops,
     )
 
 
@@ -139,7 +146,11 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
     (_product("matmul", packed_product), "MatMulNBits"),
     (_product("einsum", contraction), "Einsum"),
     (_product("recurrent", recurrence), "LSTM GRU RNN"),
-    (_product("attention", attention), "Attention MultiHeadAttention"),
+    (_product("recurrent", projections), "aten.recurrent"),
+    # Five products for the three gradients, where the forward pass has two: the scores are
+    # computed again (Dao et al., 2022, arXiv:2205.14135).
+    (_product("attention", attention, gradient_flops=5 / 6), "Attention MultiHeadAttention"),
+    (_product("attention", projections), "aten.transformer_layer"),
     # Batch normalisation sums both of its weight gradients while it computes the input's.
     (
         _elementwise("normalization", 4, Gradient.OPERANDS, Gradient.BY_PRODUCT),
@@ -158,14 +169,14 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
     (_elementwise("activation", 8, Gradient.OUTPUTS), "Sigmoid Tanh Elu Selu Celu Softsign"),
     (
         _elementwise("activation", 8, Gradient.OPERANDS),
-        "Gelu FastGelu BiasGelu QuickGelu Mish Softplus Swish SwiGLU",
+        "Gelu FastGelu BiasGelu QuickGelu Mish Softplus Swish SwiGLU aten.glu",
     ),
     (_elementwise("softmax", 10, Gradient.OUTPUTS), "Softmax LogSoftmax"),
     # A sum's gradient is the one that arrives: only a broadcast operand costs a kernel.
     (_elementwise("elementwise", 1, Gradient.HANDED_ON), "Add Sub Sum Mean"),
     (_elementwise("elementwise", 1, Gradient.OTHERS), "Mul Div Max Min Where Mod"),
-    (_elementwise("elementwise", 3, Gradient.OTHERS), "RotaryEmbedding"),
-    (_elementwise("elementwise", 1, Gradient.OUTPUTS), "Neg Abs Reciprocal Sqrt"),
+    (_elementwise("elementwise", 3, Gradient.OTHERS), "RotaryEmbedding aten.addcmul"),
+    (_elementwise("elementwise", 1, Gradient.OUTPUTS), "Neg Abs Reciprocal Sqrt aten.rsqrt"),
     (_elementwise("elementwise", 8, Gradient.OUTPUTS), "Exp"),
     (
         _elementwise("elementwise", 8, Gradient.OPERANDS),
@@ -199,23 +210,24 @@ _ROWS: tuple[tuple[OperationRule, str], ...] = (
     (
         _reduction("reduction", 2, Gradient.OPERANDS, Gradient.OPERANDS),
         "ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
-        "ReduceSumSquare CumProd",
+        "ReduceSumSquare CumProd aten.var",
     ),
     (_reduction("reduction", 1, Gradient.NONE), "ArgMax ArgMin NonZero"),
     (
         _reduction("loss", 10, Gradient.OPERANDS, Gradient.OPERANDS),
-        "SoftmaxCrossEntropyLoss NegativeLogLikelihoodLoss",
+        "SoftmaxCrossEntropyLoss NegativeLogLikelihoodLoss aten.loss",
     ),
     (
         _moved("view", Traffic.NOTHING, Gradient.HANDED_ON),
-        "Identity Reshape Flatten Squeeze Unsqueeze",
+        "Identity Reshape Flatten Squeeze Unsqueeze "
+        "aten.permute aten.detach aten.slice aten.split aten.expand aten.overwrite",
     ),
     (_moved("view", Traffic.NOTHING, Gradient.NONE), "Shape Size Rank"),
     # A Transpose is a copy in onnxruntime, and where it is not its reader strides instead.
     (
         _moved("copy", Traffic.ALL, Gradient.PLAIN),
         "Transpose DepthToSpace SpaceToDepth Pad CenterCropPad Trilu ReverseSequence Tile "
-        "ScatterND ScatterElements Scatter TensorScatter MaxUnpool Col2Im",
+        "ScatterND ScatterElements Scatter TensorScatter MaxUnpool Col2Im aten.copy",
     ),
     (_moved("copy", Traffic.ALL, Gradient.HANDED_ON), "Expand"),
     (_moved("copy", Traffic.ALL, Gradient.SHARE, Gradient.SHARE), "Concat"),

@@ -18,10 +18,10 @@ A frontend imports its framework only inside `load`: listing plug-ins must stay 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from planner.dtypes import BITS
 from planner.errors import InputError, name_hint
@@ -46,6 +46,7 @@ class LoadOptions:
         tied: Globs of parameters that stay one however many operators read them.
         untied: Globs of parameters of which every reader has a copy of its own.
         shapes: Who infers shapes: `onnx`, or `onnxruntime` where that does not suffice.
+        torchscript: Whether TorchScript archives may be loaded, which runs code from them.
     """
 
     inputs: tuple[str, ...] = ()
@@ -55,6 +56,14 @@ class LoadOptions:
     tied: tuple[str, ...] = ()
     untied: tuple[str, ...] = ()
     shapes: str = "onnx"
+    torchscript: bool = True
+
+    def fingerprint(self) -> str:
+        """What of the options shapes a graph, as a text for its digest."""
+        dims = sorted(self.dims.items())
+        return repr(
+            (self.inputs, self.batch, dims, self.frozen, self.tied, self.untied, self.shapes)
+        )
 
 
 class Frontend(Protocol):
@@ -96,6 +105,30 @@ class Frontend(Protocol):
 
         Raises:
             PlannerError: With every independent problem of the file.
+        """
+
+
+ExampleInputs = Sequence[object] | Mapping[str, object]
+"""What the user passes to a model in memory: tensors of its framework, or specifications."""
+
+
+@runtime_checkable
+class LiveFrontend(Protocol):
+    """A frontend that also reads models that live in the user's process, such as a torch module."""
+
+    def accepts(self, source: object) -> bool:
+        """Whether `source` is such a model; nothing is imported to find out."""
+
+    def load_live(self, source: object, *, inputs: ExampleInputs, options: LoadOptions) -> Graph:
+        """Read a model.
+
+        Args:
+            source: What `accepts` accepts; it is not changed.
+            inputs: Example inputs of the framework, or specifications as in `LoadOptions.inputs`.
+            options: What else the user says; its `inputs` are empty.
+
+        Raises:
+            PlannerError: If the model cannot be read.
         """
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from planner.documents import check_regular, unreadable
 from planner.errors import InputError, PlannerError, PluginError, raise_all
-from planner.frontend_api import Frontend, LoadOptions
+from planner.frontend_api import Frontend, LiveFrontend, LoadOptions
 from planner.graphs import Graph
 from planner.registry import FRONTENDS
 
@@ -16,28 +16,31 @@ _HEAD_BYTES = 256
 
 
 def load(
-    source: str | os.PathLike[str] | bytes,
+    source: str | os.PathLike[str] | bytes | object,
+    inputs: Sequence[object] | Mapping[str, object] | None = None,
     *,
-    inputs: Sequence[str] | None = None,
     batch: int | None = None,
     dims: Mapping[str, int] | None = None,
     frozen: Sequence[str] = (),
     tied: Sequence[str] = (),
     untied: Sequence[str] = (),
     shapes: str = "onnx",
+    torchscript: bool = True,
     frontend: str | None = None,
 ) -> Graph:
     """Read a model into a graph.
 
     Args:
-        source: A path, or the file's content.
-        inputs: Types and shapes of inputs, such as `"x:float32[32,3,224,224]"`.
+        source: A path, the file's content, or a model in memory, such as a `torch.nn.Module`.
+        inputs: Types and shapes of inputs, such as `"x:float32[32,3,224,224]"`; for a model in
+            memory example inputs as well.
         batch: The batch to plan at.
         dims: Values of named symbolic dimensions, such as `{"seq": 128}`.
         frozen: Globs of parameters that are not trained, such as `"layer1*"`.
         tied: Globs of parameters that stay one however many operators read them.
         untied: Globs of parameters of which every reader has a copy of its own.
         shapes: `onnx`, or `onnxruntime` to have shapes inferred by it.
+        torchscript: Whether TorchScript archives may be loaded, which runs code from them.
         frontend: A registered name, where suffix and content should not decide.
 
     Raises:
@@ -48,16 +51,21 @@ def load(
     >>> load((text + f'"outputs": ["y"], "nodes": [{op}]}}').encode()).summary()["operators"]
     1
     """
+    is_file = isinstance(source, (str, bytes, os.PathLike))
     options = LoadOptions(
-        inputs=_strings("inputs", inputs or ()),
+        inputs=_strings("inputs", inputs or ()) if is_file else (),
         batch=batch,
         dims=dict(dims or {}),
         frozen=_strings("frozen", frozen),
         tied=_strings("tied", tied),
         untied=_strings("untied", untied),
         shapes=shapes,
+        torchscript=torchscript,
     )
     _check_options(options)
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        live = live_frontend_of(source, name=frontend)
+        return live.load_live(source, inputs=() if inputs is None else inputs, options=options)
     data: bytes | Path = source if isinstance(source, bytes) else Path(source)
     where = str(data) if isinstance(data, Path) else "bytes"
     chosen = frontend_of(data, where=where, name=frontend)
@@ -77,11 +85,37 @@ def frontend_of(data: bytes | Path, *, where: str, name: str | None = None) -> F
     return FRONTENDS.get(name, where="frontend") if name else _find(data, head, where)
 
 
-def _strings(what: str, values: Sequence[str]) -> tuple[str, ...]:
+def live_frontend_of(source: object, *, name: str | None = None) -> LiveFrontend:
+    """The frontend that reads a model in memory.
+
+    Raises:
+        PlannerError: If there is none, or what it needs is not installed.
+    """
+    for candidate in [name] if name else FRONTENDS.names():
+        found = FRONTENDS.peek(candidate)
+        if isinstance(found, LiveFrontend) and found.accepts(source):
+            FRONTENDS.get(candidate)
+            return found
+    kind = type(source).__qualname__
+    raise InputError(
+        f"`source` is a {kind}, expected a path, bytes or a model in memory",
+        code="PLN118",
+        where="source",
+        hint="models in memory are `torch.nn.Module` and `torch.export.ExportedProgram`",
+    )
+
+
+def _strings(what: str, values: Iterable[object]) -> tuple[str, ...]:
     if isinstance(values, str):  # which is a sequence of strings as well, of one letter each
         text = f"`{what}` is {values!r}, expected a list of strings"
         raise InputError(text, code="PLN117", where=what, hint=f"{what}=[{values!r}]")
-    return tuple(values)
+    texts = list(values)
+    odd = next((text for text in texts if not isinstance(text, str)), None)
+    if odd is not None:
+        text = f"`{what}` holds a {type(odd).__qualname__}, expected strings"
+        hint = 'inputs=["x:float32[1,3,224,224]"]' if what == "inputs" else None
+        raise InputError(text, code="PLN117", where=what, hint=hint)
+    return tuple(text for text in texts if isinstance(text, str))
 
 
 def _check_options(options: LoadOptions) -> None:

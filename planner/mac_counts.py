@@ -114,6 +114,21 @@ def attention(operands: Shapes, outputs: Shapes, attributes: Mapping[str, object
     return (prod(query) + prod(out)) * key[-2]
 
 
+def projections(operands: Shapes, outputs: Shapes, attributes: Mapping[str, object]) -> int:
+    """torch's fused layers: every 2-D weight once per token, and attention where there are heads.
+
+    Operand 0 is the sequence [batch, tokens, width]; recurrent layers and encoder layers alike.
+    """
+    sequence = _shape(operands, 0)
+    if not sequence or len(sequence) < 2:
+        return 0
+    weights = sum(prod(shape) for shape in operands[1:] if shape is not None and len(shape) == 2)
+    macs = prod(sequence[:-1]) * weights
+    if "num_heads" in attributes or "num_head" in attributes:
+        macs += 2 * prod(sequence) * sequence[-2]
+    return macs
+
+
 def contraction(operands: Shapes, outputs: Shapes, attributes: Mapping[str, object]) -> int:
     """Einsum of two or more operands: one multiply-accumulate per combination of all labels."""
     equation = attributes.get("equation")

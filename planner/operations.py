@@ -28,12 +28,13 @@ REARRANGING: frozenset[str] = frozenset(
         "Squeeze",
         "Transpose",
         "Unsqueeze",
+        "aten.permute",
     }
 )
 """Operator types that hand one parameter on with another shape, order or type."""
 
-MAC_FAMILIES = frozenset({"conv", "matmul"})
-"""Families that published MAC counts are counted over."""
+MAC_FAMILIES = frozenset({"conv", "matmul", "attention"})
+"""Families that published MAC counts are counted over; attention for the matmuls in it."""
 
 
 def rule_of(op: str) -> OperationRule:
@@ -57,8 +58,8 @@ def forward_macs(
         attributes: Its attributes.
 
     Returns:
-        The count for the convolution and matrix-product families, quantised forms included; 0 for
-        every other type and where a needed shape is unknown.
+        The count for convolutions, matrix products and fused attention, quantised forms included;
+        0 for every other type and where a needed shape is unknown.
 
     >>> forward_macs("MatMul", [(8, 128, 64), (64, 32)], [(8, 128, 32)], {})
     2097152

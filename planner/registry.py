@@ -170,6 +170,8 @@ FRONTENDS: Registry[Frontend] = Registry(
     {
         "onnx": "planner.frontends.onnx_model:FRONTEND",
         "json": "planner.frontends.json_spec:FRONTEND",
+        "torch-export": "planner.frontends.torch_export:FRONTEND",
+        "torchscript": "planner.frontends.torchscript:FRONTEND",
     },
     "PLN313",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -362,3 +363,22 @@ def test_inputs_that_do_not_fit_are_an_error_with_the_module(spec: str) -> None:
 def test_live_modules_are_read_as_if_they_were_saved() -> None:
     graph = planner.load(live(Tied()), inputs=(torch.zeros(2, 4),))
     assert graph.summary()["trainable_parameters"] == 16 + 4 + 4
+
+
+def test_parts_of_one_storage_are_no_tie(tmp_path: Path) -> None:
+    class Halves(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            whole = torch.randn(8, 4)
+            self.a = torch.nn.Parameter(whole[:4])
+            self.b = torch.nn.Parameter(whole[4:])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x @ self.a) @ self.b
+
+    path = tmp_path / "halves.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(Halves(), torch.randn(2, 4)).save(str(path))
+    graph = planner.load(path, ["float32[2,4]"])
+    assert [(p.name, len(p.readers)) for p in graph.parameters] == [("a", 1), ("b", 1)]

@@ -97,7 +97,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         ("tensors", f"{len(graph.tensors):,}"),
         ("parameters", f"{total:,}, of which {trainable:,} are trained"),
         ("parameter size", format_bytes(sum(p.size_bytes for p in graph.parameters))),
-        ("forward MACs", f"{format_count(sum(map(graph.macs, graph.operators)))} (conv, matmul)"),
+        ("forward MACs", f"{format_count(sum(map(graph.macs, graph.operators)))} (conv, matmul, attention)"),
         ("forward FLOPs", f"{format_count(flops)} (everything)"),
         ("inputs", _sized(graph, graph.inputs)),
         ("outputs", _sized(graph, graph.outputs)),
