@@ -2,8 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# `make test WITH_TORCH=1` also tests what needs torch; without it those tests are skipped.
-TORCH := $(if $(WITH_TORCH),torch==2.13.0)
+# What needs torch is tested with this build, which is for the CPU; `make test TORCH=` does without.
+TORCH ?= torch==2.13.0
 
 .PHONY: demo test lint types schemas bench predictions clean
 
@@ -38,7 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/budgets.py --perturbed
 
-# What docs/profiles.md says of predictions, about half an hour on an idle machine; WITH_TORCH=1.
+# What docs/profiles.md says of predictions, about half an hour on an idle machine.
 predictions: $(STAMP)
 	$(BIN)/python benchmarks/fidelity.py --json benchmarks/results/fidelity.json
 	$(BIN)/python benchmarks/repeatability.py --json benchmarks/results/repeatability.json
