@@ -69,8 +69,10 @@ class TorchExportFrontend:
         """
         from planner.frontends.torch_export_module import exported_again, read_exported
         from planner.frontends.torch_module_parts import split_exported
+        from planner.frontends.torch_split_checks import refuse_open_sizes
 
         exported, module = exported_again(source, inputs)
+        refuse_open_sizes(exported)
         program = read_exported(exported)
         return split_exported(exported, program, plan, module=module, shares_ties=shares_ties)
 

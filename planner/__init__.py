@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planner.formulation import build_problem as problem
     from planner.graphs import Graph
     from planner.loading import load
+    from planner.module_splitting import split_module
     from planner.planning import plan
     from planner.plans import Plan, read_plan
     from planner.problems import Problem
@@ -52,6 +53,7 @@ __all__ = [
     "read_profile",
     "read_table",
     "solve",
+    "split_module",
     "table",
     "verify",
 ]
@@ -75,6 +77,7 @@ _HOMES = {
     "read_profile": "profile_files",
     "read_table": "tables",
     "solve": "solving",
+    "split_module": "module_splitting",
     "table": "table_making",
     "verify": "verification",
 }

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ def test_transcripts_are_what_the_commands_print(folder: Path) -> None:
 def test_python_runs(folder: Path) -> None:
     run("planner zoo resnet50 --training --batch 32 -o resnet50.onnx", folder)
     for block in blocks("python"):
+        if "import torch" in block and find_spec("torch") is None:
+            continue
         done = subprocess.run(
             [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False
         )
