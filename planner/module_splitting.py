@@ -37,8 +37,8 @@ def split_module(
     The parts are `torch.nn.Module`s whose parameters and buffers are those of `module` itself, so
     that an optimizer of the one trains the other. The first takes what `module` takes; each gives
     a tuple of tensors, in the order in which they are needed, that the next one takes; the last
-    gives what `module` gives. `part.takes` and `part.gives` name them, as the plan does. Outputs
-    of the model that an earlier part makes come after what it gives: `part.results` names them.
+    gives what `module` gives: outputs that are made earlier are handed on to it, after the
+    rest. `part.takes` and `part.gives` name them, as the plan does.
 
     Args:
         plan: Made from this module, or from its `.pt2` file.

@@ -88,6 +88,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
     """Print what was imported to stdout."""
     summary, structure = graph.summary(), structure_of(graph)
     flops = sum(kind.flops for kind in by_type(graph).values())
+    macs = format_count(sum(map(graph.macs, graph.operators)))
     trainable = sum(p.elements for p in graph.parameters if p.trainable)
     total = sum(p.elements for p in graph.parameters)
     overview = Table(("", ""), n_names=2)
@@ -97,7 +98,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         ("tensors", f"{len(graph.tensors):,}"),
         ("parameters", f"{total:,}, of which {trainable:,} are trained"),
         ("parameter size", format_bytes(sum(p.size_bytes for p in graph.parameters))),
-        ("forward MACs", f"{format_count(sum(map(graph.macs, graph.operators)))} (conv, matmul, attention)"),
+        ("forward MACs", f"{macs} (conv, matmul, attention)"),
         ("forward FLOPs", f"{format_count(flops)} (everything)"),
         ("inputs", _sized(graph, graph.inputs)),
         ("outputs", _sized(graph, graph.outputs)),
