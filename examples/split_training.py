@@ -14,9 +14,12 @@ import argparse
 import contextlib
 import json
 import multiprocessing
+import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Client, Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -77,14 +80,12 @@ def make_model() -> nn.Module:
 
 
 def batches(steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images with a bright quarter, and which quarter that is."""
+    """Noise in which one colour is brighter, or none; and which that is."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
         labels = torch.randint(CLASSES, (BATCH,), generator=generator)
         images = torch.rand(BATCH, 3, 64, 64, generator=generator)
-        for image, label in zip(images, labels, strict=True):
-            row, column = divmod(int(label), 2)
-            image[:, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32] += 0.5
+        images += 0.5 * nn.functional.one_hot(labels, CLASSES)[:, :3, None, None]
         yield images, labels
 
 
@@ -104,9 +105,10 @@ def split(inputs: tuple[Tensor, ...]) -> tuple[planner.Plan, nn.Module, nn.Modul
     return plan, device, server
 
 
-def serve(link: Connection, steps: int) -> None:
+def serve(address: tuple[str, int], token: bytes, steps: int) -> None:
     """The server: loss and backward pass of its part, gradients back; its weights at the end."""
-    with link, contextlib.suppress(EOFError, KeyboardInterrupt):  # the device is gone
+    with Client(address) as link, contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        link.send_bytes(token)
         train_server(link, steps)
 
 
@@ -149,20 +151,33 @@ def train_device(part: nn.Module, link: Connection, steps: int) -> list[float]:
 
 def train_split(device: nn.Module, steps: int) -> tuple[list[float], dict[str, Tensor]]:
     """Train with a server in a process of its own; the losses, and the server's weights."""
-    context = multiprocessing.get_context("spawn")
-    link, far_end = context.Pipe()
-    process = context.Process(target=serve, args=(far_end, steps), daemon=True)
-    process.start()
-    far_end.close()  # so that a server that dies closes the link
-    try:
-        losses = train_device(device, link, steps)
-        trained = {name: torch.from_numpy(array) for name, array in link.recv().items()}
-    except (EOFError, OSError):
-        raise SystemExit("the server stopped") from None
-    finally:
-        link.close()
-        process.join()
+    token = secrets.token_bytes(16)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        arguments = (door.getsockname(), token, steps)
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=arguments, daemon=True
+        )
+        process.start()
+        try:
+            with connected(door, process, token) as link:
+                losses = train_device(device, link, steps)
+                trained = {name: torch.from_numpy(array) for name, array in link.recv().items()}
+        except (EOFError, OSError):
+            raise SystemExit("the server stopped") from None
+        finally:
+            process.join()
     return losses, trained
+
+
+def connected(door: socket.socket, process: BaseProcess, token: bytes) -> Connection:
+    """The link to the server, once it knocks; anybody else who does is sent away."""
+    while door in wait([door, process.sentinel]):
+        link = Connection(door.accept()[0].detach())
+        # What `recv` unpickles must come from our own server.
+        if link.recv_bytes(len(token)) == token:
+            return link
+        link.close()
+    raise EOFError
 
 
 def train_whole(steps: int) -> dict[str, Tensor]:

@@ -34,6 +34,15 @@ def is_random(call: Call, op: str) -> bool:
     return bool(told.get("dropout_p")) or (bool(told.get("dropout")) and is_training_mode(call))
 
 
+def updates_statistics(call: Call, op: str) -> bool:
+    """Whether a normalisation also changes its running statistics, every time that it runs."""
+    if op not in ("BatchNormalization", "InstanceNormalization"):
+        return False
+    told = call.arguments
+    is_updating = told.get("use_input_stats") is True or is_training_mode(call)
+    return is_updating and isinstance(told.get("running_mean"), Ref)
+
+
 def op_of_call(call: Call, values: Mapping[str, Value]) -> str:
     """The type in the graph; `SAME` for what changes nothing here.
 

@@ -21,6 +21,7 @@ from planner.frontends.torch_kinds import (
     op_of_call,
     reads_first_only,
     reads_shapes_only,
+    updates_statistics,
     written_argument,
 )
 from planner.frontends.torch_program import (
@@ -186,7 +187,7 @@ class StepReader:
             return
         for value in outputs:
             self._define_result(step, refs, value)
-        is_alone = step.is_random or step.is_recast
+        is_alone = step.is_random or step.is_recast or updates_statistics(call, op)
         twin = None if is_alone else self._twins.setdefault(_key(step), step)
         if twin is None or twin is step:
             self._append(step)

@@ -244,6 +244,23 @@ def test_state_of_the_parts_is_that_of_the_module() -> None:
     assert held.keys() == module.state_dict().keys() - {"scale"}
 
 
+def test_statistics_are_updated_as_often_as_the_module_does() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.bn = nn.Linear(8, 8), nn.BatchNorm1d(8)
+
+        def forward(self, x: Any) -> Any:
+            y = self.fc(x)
+            return self.bn(y) + self.bn(y)
+
+    module, x = Twice(), torch.randn(4, 8)
+    graph = planner.load(module, (x,))
+    assert [o.op for o in graph.operators].count("BatchNormalization") == 2
+    parts = planner.split_module(plan_of(graph, {"fc": "device", "bn": "server"}), module)
+    check_equal(module, parts, (x,))
+
+
 def test_an_archive_with_constants_is_split(tmp_path: Path) -> None:
     module, x, _ = cut(lambda self, x: self.second(self.first(x)) + torch.tensor([1.0] * 8))
     torch.export.save(torch.export.export(module, (x,), strict=False), tmp_path / "two.pt2")
