@@ -78,7 +78,12 @@ class Values:
         return self.named(graph, raw_name, name, f"node `{node.name}`", source_place(node.trace))
 
     def _strides(self, tensor: RawTensor, at: str, place: str) -> Shape | None:
-        return None if tensor.strides is None else self._shape(tensor.strides, at, place)
+        if tensor.strides is None:
+            return None
+        if len(tensor.strides) != len(tensor.sizes):
+            n_sizes, n_strides = len(tensor.sizes), len(tensor.strides)
+            raise self.broken(f"{at} has {n_sizes} sizes and {n_strides} strides")
+        return self._shape(tensor.strides, at, place)
 
     def _shape(self, sizes: tuple[Size, ...], at: str, place: str) -> Shape:
         shape: list[int] = []

@@ -105,6 +105,14 @@ def test_what_is_damaged_below_is_sound() -> None:
     assert load(archive(rich_model()), LoadOptions(batch=4))
 
 
+def test_sizes_without_strides_are_refused() -> None:
+    document = json.loads(json.dumps(rich_model()))
+    values = document["graph_module"]["graph"]["tensor_values"]
+    next(v for v in values.values() if len(v["strides"]) > 1)["strides"].pop()
+    with pytest.raises(PlannerError, match="strides"):
+        FRONTEND.load(archive(document), where="x.pt2", options=LoadOptions(batch=4))
+
+
 @settings(max_examples=600, suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_damaged_documents(data: st.DataObject) -> None:
