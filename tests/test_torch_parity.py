@@ -170,3 +170,16 @@ def test_archive_of_gpt2_is_cut_where_its_onnx_training_export_is(
         assert boundary_bytes(plan) == boundary_bytes(expected)
         # No dropout, and attention and projections are fused; the GELU is taken apart in both.
         assert 0.85 * expected.total_s < plan.total_s <= expected.total_s
+
+
+@pytest.mark.parametrize(("name", "gmacs"), [("vit_b_16", 17.564), ("gpt2", 16.114)])
+def test_transformers_have_the_published_macs_live_and_from_an_archive(
+    name: str, gmacs: float, tmp_path: Path
+) -> None:
+    with torch.device("meta"):
+        module = build(name).eval()
+    inputs = example_inputs(name)
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(module, inputs, strict=False), path)
+    for graph in (planner.load(module, inputs), planner.load(path)):
+        assert round(macs(graph) / 1e9, 3) == gmacs
