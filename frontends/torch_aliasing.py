@@ -67,23 +67,21 @@ class Aliases:
         storage = base.storage
         self._seen[name] = _Seen(storage, storage.version, is_whole and base.is_whole)
 
-    def write(self, target: str, result: str) -> str | None:
+    def write(self, target: str, result: str) -> bool:
         """`result` is what `target` holds from now on.
 
         Returns:
-            None if that is the whole storage; else the value that held the whole one so far: the
-            caller makes a new one of it and `result`, and says so with `replace_whole`.
+            Whether that is the whole storage. If not, the caller makes a new value of the `whole`
+            one and `result`, and says so with `replace_whole`.
         """
         seen = self._seen[target]
         storage = seen.storage
-        before = storage.whole
         storage.version += 1
         self._seen[result] = _Seen(storage, storage.version, seen.is_whole)
         self._stand_ins[target] = (storage.version, result)
         if seen.is_whole:
             storage.whole = result
-            return None
-        return before
+        return seen.is_whole
 
     def whole(self, name: str) -> str:
         """The value that holds all of what `name` looks at now."""

@@ -11,7 +11,7 @@ import torch
 
 from planner.errors import InputError, name_hint
 from planner.frontend_api import ExampleInputs, InputSpec, parse_input_spec
-from planner.frontends.torch_export_live_graph import dtype_name
+from planner.frontends.torch_dtypes import dtype_name
 
 _STARS: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",

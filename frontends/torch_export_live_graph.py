@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from planner.errors import InputError
+from planner.frontends.torch_dtypes import dtype_name
 from planner.frontends.torch_export_raw import (
     RawArgument,
     RawGraph,
@@ -23,13 +24,6 @@ from planner.frontends.torch_program import Ref
 if TYPE_CHECKING:
     from torch.fx import Node
 
-_DTYPES = {
-    "float8_e4m3fn": "float8e4m3fn",
-    "float8_e5m2": "float8e5m2",
-    "float8_e4m3fnuz": "float8e4m3fnuz",
-    "float8_e5m2fnuz": "float8e5m2fnuz",
-    "float8_e8m0fnu": "float8e8m0",
-}
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _SILENT = (torch.device, torch.layout)
 
@@ -41,12 +35,6 @@ def read_graph(graph: Any, where: str) -> RawGraph:
         InputError: PLN143 for objects that are neither tensors nor numbers.
     """
     return _GraphReader(graph, where).read()
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """The name that numpy and ONNX give an element type."""
-    own = str(dtype).removeprefix("torch.")
-    return _DTYPES.get(own, own)
 
 
 def expression_of(number: Any) -> str:

@@ -76,13 +76,13 @@ class PartBuilder:
         results, structure = self._result(env, part, is_last=is_last)
         graph.output(results)
         graph.lint()
+        kept = self._exported.state_dict
         return ModulePart(
             graph,
             taken=[self._steps.values[name] for name in part.takes],
             weights=[
-                (path, self._tensors[name], path in self._exported.state_dict)
+                (self._paths[name], self._tensors[name], self._paths[name] in kept)
                 for name in part.weights
-                for path in (self._paths[name],)
             ],
             structure=structure,
             names=names,

@@ -259,8 +259,8 @@ class StepReader:
         self._append(step)
         if target.name in self.result.ties:
             step.writes = target.name
-        is_part = self._aliases.write(target.name, result.name) is not None
-        if not is_part and (is_trained or before not in self._trained):
+        is_whole = self._aliases.write(target.name, result.name)
+        if is_whole and (is_trained or before not in self._trained):
             return
         whole = self._made(f"{result.name}.whole", self.result.values[before])
         call = Call(name=whole.name, target="aten.overwrite.default", arguments={},

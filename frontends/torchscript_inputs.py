@@ -11,7 +11,7 @@ import torch
 
 from planner.errors import InputError, name_hint
 from planner.frontend_api import InputSpec, parse_input_spec
-from planner.frontends.torchscript_values import dtypes_by_name
+from planner.frontends.torch_dtypes import dtypes_by_name
 
 if TYPE_CHECKING:
     from planner.graphs import Shape

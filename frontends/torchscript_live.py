@@ -11,8 +11,8 @@ import torch
 
 from planner.errors import InputError
 from planner.frontend_api import ExampleInputs
+from planner.frontends.torch_dtypes import dtype_name
 from planner.frontends.torchscript_places import sentence
-from planner.frontends.torchscript_values import dtype_name
 
 
 def saved(module: object) -> bytes:

@@ -10,7 +10,8 @@ import torch
 
 from planner.errors import InputError
 from planner.frontend_api import LoadOptions
-from planner.frontends.torch_program import Call, Program, Ref, WeightKind
+from planner.frontends.torch_forms import all_refs
+from planner.frontends.torch_program import Call, Program, WeightKind
 from planner.frontends.torchscript_archive import Archive
 from planner.frontends.torchscript_inputs import parameters_of, read_inputs
 from planner.frontends.torchscript_interpreter import Interpreter, Module
@@ -108,15 +109,7 @@ def _add_weights(recorder: Recorder, script: Any) -> None:
 
 def _without_idle(calls: list[Call], outputs: list[str]) -> list[Call]:
     """Without the calls of `detach` that nobody reads: autograd makes them for itself."""
-    read = {*outputs}
-    for call in calls:
-        stack = list(call.arguments.values())
-        while stack:
-            value = stack.pop()
-            if isinstance(value, Ref):
-                read.add(value.name)
-            elif isinstance(value, tuple):
-                stack += value
+    read = {*outputs, *(ref.name for call in calls for ref in all_refs(call))}
     return [
         call
         for call in calls

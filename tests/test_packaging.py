@@ -34,6 +34,7 @@ RUNNING = (
 """Modules of the probe that call onnxruntime."""
 
 USING_TORCH = (
+    "torch_dtypes",
     "torch_export",
     "torch_export_examples",
     "torch_export_live",
