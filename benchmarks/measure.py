@@ -19,8 +19,7 @@ from states import State, random_states
 import planner
 from planner.feasibility import feasible_extremes
 from planner.problems import Problem
-from planner.registry import SOLVERS
-from planner.solutions import Limits
+from planner.solutions import SOLVERS, Limits
 from planner.solving import solve
 
 REPLAN = "segments"

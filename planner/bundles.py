@@ -22,8 +22,7 @@ from planner.gradients import needs_gradient
 from planner.graphs import Graph, Operator
 from planner.loading import frontend_of
 from planner.loss_models import write_loss_model
-from planner.planning import tool_version
-from planner.registry import OWN_DISTRIBUTION
+from planner.registry import OWN_DISTRIBUTION, tool_version
 from planner.runnables import Json, RunnableFrontend, RunnableInput, RunnableModel, RunnableNode
 from planner.signatures import gradient_digest, model_digest, operator_signature, output_bytes
 

@@ -16,9 +16,8 @@ from planner.objectives import stage_seconds
 from planner.plans import CertificateEntry, Plan
 from planner.problems import Problem
 from planner.quantisation import rounding_s
-from planner.registry import SOLVERS
 from planner.scenarios import Objective, Scenario
-from planner.solutions import Capabilities, Status
+from planner.solutions import SOLVERS, Capabilities, Status
 from planner.terms import Terms
 from planner.units import format_seconds
 

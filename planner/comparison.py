@@ -15,8 +15,7 @@ from planner.outcomes import objective_s
 from planner.planning import explained, ratio_of
 from planner.pricing import priced
 from planner.problems import Problem
-from planner.registry import SOLVERS
-from planner.solutions import Limits, Status
+from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve
 
 MAX_OPERATORS = {"networkx": 5_000, "pulp": 1_500, "pyomo": 1_500}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from planner.graphs import BoolArray, Graph, IntArray
+from planner.registry import Registry
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -103,3 +104,15 @@ class CostModel(Protocol):
         Raises:
             PlannerError: Listing every operator that has no price.
         """
+
+
+COST_MODELS: Registry[CostModel] = Registry(
+    "planner.costmodels",
+    "cost model",
+    {
+        "table": "planner.costmodels.table:COST_MODEL",
+        "analytical": "planner.costmodels.analytical:COST_MODEL",
+        "measured": "planner.costmodels.measured:COST_MODEL",
+    },
+    "PLN314",
+)

@@ -26,6 +26,7 @@ from typing import Protocol, runtime_checkable
 from planner.dtypes import BITS
 from planner.errors import InputError, name_hint
 from planner.graphs import Graph, Shape
+from planner.registry import Registry
 
 _SPEC = r"(?s:(?P<name>.+):)?(?P<dtype>[a-z][a-z0-9]*)\[(?P<dims>[^\[\]]*)\]"
 
@@ -183,3 +184,16 @@ def _dimensions(text: str, spec: str) -> Shape:
         code="PLN115",
         where="inputs",
     )
+
+
+FRONTENDS: Registry[Frontend] = Registry(
+    "planner.frontends",
+    "frontend",
+    {
+        "onnx": "planner.frontends.onnx_model:FRONTEND",
+        "json": "planner.frontends.json_spec:FRONTEND",
+        "torch-export": "planner.frontends.torch_export:FRONTEND",
+        "torchscript": "planner.frontends.torchscript:FRONTEND",
+    },
+    "PLN313",
+)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from planner.documents import check_regular, unreadable
 from planner.errors import InputError, PlannerError, PluginError, raise_all
-from planner.frontend_api import Frontend, LiveFrontend, LoadOptions
+from planner.frontend_api import FRONTENDS, Frontend, LiveFrontend, LoadOptions
 from planner.graphs import Graph
-from planner.registry import FRONTENDS
 
 _HEAD_BYTES = 256
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 
 from planner.cost_files import Costs
@@ -21,7 +20,7 @@ from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead
 from planner.pricing import priced
 from planner.problems import Problem
 from planner.quantisation import rounding_s
-from planner.registry import OWN_DISTRIBUTION
+from planner.registry import OWN_DISTRIBUTION, tool_version
 from planner.scenarios import Objective, Scenario
 from planner.solutions import Limits, Solution, Status
 from planner.solving import AUTO, solve
@@ -133,14 +132,6 @@ def explained(
             return True
 
         raise explain_memory(graph, table, scenario, has_a_plan, until=until) from None
-
-
-def tool_version() -> str:
-    """Version of the installed distribution."""
-    try:
-        return version(OWN_DISTRIBUTION)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def warnings_for(graph: Graph, costs: Costs) -> list[str]:

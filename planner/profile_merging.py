@@ -31,7 +31,7 @@ def merge_profiles(profiles: Sequence[Profile], *, replace: bool = False) -> Pro
     raise_all([problem for p in profiles[1:] for problem in _other_machine(profiles[0], p)])
     raise_all(_other_engines(profiles))
     kept = _kept(profiles, replace=replace)
-    from planner.planning import tool_version
+    from planner.registry import tool_version
 
     document: dict[str, Any] = {
         "kind": "profile",

@@ -9,16 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from planner.errors import PluginError, name_hint
-
-if TYPE_CHECKING:
-    from planner.costs import CostModel
-    from planner.frontend_api import Frontend
-    from planner.solutions import Solver
 
 OWN_DISTRIBUTION = "dnn-partition-planner"
 
@@ -164,45 +159,9 @@ def _distribution(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else OWN_DISTRIBUTION
 
 
-FRONTENDS: Registry[Frontend] = Registry(
-    "planner.frontends",
-    "frontend",
-    {
-        "onnx": "planner.frontends.onnx_model:FRONTEND",
-        "json": "planner.frontends.json_spec:FRONTEND",
-        "torch-export": "planner.frontends.torch_export:FRONTEND",
-        "torchscript": "planner.frontends.torchscript:FRONTEND",
-    },
-    "PLN313",
-)
-COST_MODELS: Registry[CostModel] = Registry(
-    "planner.costmodels",
-    "cost model",
-    {
-        "table": "planner.costmodels.table:COST_MODEL",
-        "analytical": "planner.costmodels.analytical:COST_MODEL",
-        "measured": "planner.costmodels.measured:COST_MODEL",
-    },
-    "PLN314",
-)
-SOLVERS: Registry[Solver] = Registry(
-    "planner.solvers",
-    "solver",
-    {
-        "segments": "planner.solvers.segments:SOLVER",
-        "maxflow": "planner.solvers.maxflow:SOLVER",
-        "blockwise": "planner.solvers.blockwise:SOLVER",
-        "networkx": "planner.solvers.networkx_flow:SOLVER",
-        "budget": "planner.solvers.budget:SOLVER",
-        "pulp": "planner.solvers.pulp_milp:SOLVER",
-        "pyomo": "planner.solvers.pyomo_milp:SOLVER",
-        "brute-force": "planner.solvers.brute_force:SOLVER",
-        "device-only": "planner.solvers.policies:DEVICE_ONLY",
-        "server-only": "planner.solvers.policies:SERVER_ONLY",
-        "best-prefix": "planner.solvers.policies:BEST_PREFIX",
-        "best-layer": "planner.solvers.policies:BEST_LAYER",
-        "dads": "planner.solvers.policies:DADS",
-        "naive-blocks": "planner.solvers.policies:NAIVE_BLOCKS",
-    },
-    "PLN301",
-)
+def tool_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version(OWN_DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"

@@ -17,9 +17,8 @@ from planner.pipelines import memory_of
 from planner.plan_entries import json_value
 from planner.plans import Plan
 from planner.problems import Problem
-from planner.registry import SOLVERS
 from planner.scenarios import Objective
-from planner.solutions import Capabilities, Limits, Solution, Status
+from planner.solutions import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.solving import AUTO, solve
 from planner.units import format_seconds
 

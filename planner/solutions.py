@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from planner.errors import PlanError, SolverError
 from planner.graphs import IntArray
+from planner.registry import Registry
 from planner.scenarios import Objective
 
 if TYPE_CHECKING:
@@ -305,3 +306,26 @@ class Solver(Protocol):
         Raises:
             SolverError: If it stopped without any placement.
         """
+
+
+SOLVERS: Registry[Solver] = Registry(
+    "planner.solvers",
+    "solver",
+    {
+        "segments": "planner.solvers.segments:SOLVER",
+        "maxflow": "planner.solvers.maxflow:SOLVER",
+        "blockwise": "planner.solvers.blockwise:SOLVER",
+        "networkx": "planner.solvers.networkx_flow:SOLVER",
+        "budget": "planner.solvers.budget:SOLVER",
+        "pulp": "planner.solvers.pulp_milp:SOLVER",
+        "pyomo": "planner.solvers.pyomo_milp:SOLVER",
+        "brute-force": "planner.solvers.brute_force:SOLVER",
+        "device-only": "planner.solvers.policies:DEVICE_ONLY",
+        "server-only": "planner.solvers.policies:SERVER_ONLY",
+        "best-prefix": "planner.solvers.policies:BEST_PREFIX",
+        "best-layer": "planner.solvers.policies:BEST_LAYER",
+        "dads": "planner.solvers.policies:DADS",
+        "naive-blocks": "planner.solvers.policies:NAIVE_BLOCKS",
+    },
+    "PLN301",
+)

@@ -11,10 +11,9 @@ from planner.errors import PlanError, SolverError
 from planner.feasibility import feasible_extremes
 from planner.memory_demands import nothing_fits, shortages
 from planner.problems import Problem
-from planner.registry import SOLVERS
 from planner.scenarios import Objective
 from planner.segmenting import reason_against
-from planner.solutions import DeferredCertificate, Limits, Solution, Solver, Status
+from planner.solutions import SOLVERS, DeferredCertificate, Limits, Solution, Solver, Status
 
 AUTO = "auto"
 NO_LIMITS = Limits()

@@ -17,10 +17,10 @@ from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
 from planner.graphs import Graph, IntArray
 from planner.memory_demands import shortages
-from planner.planning import tool_version, warnings_for
+from planner.planning import warnings_for
 from planner.pricing import priced
 from planner.problems import Problem
-from planner.registry import OWN_DISTRIBUTION
+from planner.registry import OWN_DISTRIBUTION, tool_version
 from planner.scenarios import Objective, Scenario
 from planner.solving import AUTO
 from planner.table_envelopes import Cut, Envelope, Vertex

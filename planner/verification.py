@@ -21,11 +21,10 @@ from planner.plan_inputs import check_inputs, priced_for
 from planner.planning import baseline
 from planner.plans import Plan
 from planner.problems import Problem
-from planner.registry import SOLVERS
 from planner.rule_checks import check_rules_seen
 from planner.scenarios import Scenario
 from planner.second_opinions import SecondAnswer, ask_second, second_solver
-from planner.solutions import Limits
+from planner.solutions import SOLVERS, Limits
 from planner.solving import AUTO
 from planner.term_checks import check_terms
 from planner.units import format_seconds

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from planner.registry import SOLVERS
+from planner.solutions import SOLVERS
 from tests.conftest import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"

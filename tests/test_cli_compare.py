@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.registry import SOLVERS
+from planner.solutions import SOLVERS
 from tests.cli import COSTS, FLAGS, GRAPH, chain, flat_costs, refused, run_planner, write_json_file
 
 

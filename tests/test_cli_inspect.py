@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from planner.registry import COST_MODELS, FRONTENDS, SOLVERS
+from planner.costs import COST_MODELS
+from planner.frontend_api import FRONTENDS
 from planner.schema_files import generate
+from planner.solutions import SOLVERS
 from tests.cli import GRAPH, chain, refused, run_planner, write_json_file
 
 

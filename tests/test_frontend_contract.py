@@ -12,8 +12,7 @@ import pytest
 import planner
 from planner import zoo
 from planner.errors import InputError, PlannerError
-from planner.frontend_api import LoadOptions
-from planner.registry import FRONTENDS
+from planner.frontend_api import FRONTENDS, LoadOptions
 
 JSON = (
     b'{"kind": "graph", "version": 1, "name": "net", "outputs": ["y"], '

@@ -14,7 +14,7 @@ from planner.evaluation import evaluate
 from planner.formulation import build_problem
 from planner.graphs import Graph
 from planner.quantisation import rounding_s
-from planner.registry import SOLVERS
+from planner.solutions import SOLVERS
 from planner.solving import solve
 from tests.strategies import problems
 

@@ -18,8 +18,7 @@ from planner.evaluation import violations
 from planner.formulation import build_problem
 from planner.graphs import Graph
 from planner.pricing import scenario_of
-from planner.registry import SOLVERS
-from planner.solutions import Limits, Status
+from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, tied_pair

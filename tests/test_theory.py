@@ -34,8 +34,7 @@ from planner.minimum_cuts import minimum_cut
 from planner.networks import network_without_reverse_arcs
 from planner.pricing import price, scenario_of
 from planner.problems import Problem
-from planner.registry import SOLVERS
-from planner.solutions import Solution, Status
+from planner.solutions import SOLVERS, Solution, Status
 from planner.solving import solve
 from tests.strategies import problems
 

@@ -22,8 +22,7 @@ from planner.errors import PlanError, PlannerError, SolverError
 from planner.formulation import build_problem
 from planner.graphs import Graph
 from planner.plans import Plan, PlanFile, PlanHead
-from planner.registry import SOLVERS
-from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
+from planner.solutions import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
 from planner.verification import Verification, verify
 from tests.cli import write_json_file
 from tests.strategies import problems

@@ -25,9 +25,8 @@ from planner.outcomes import objective_s
 from planner.plan_entries import outcome_entries
 from planner.plans import Plan
 from planner.pricing import priced
-from planner.registry import SOLVERS
 from planner.second_opinions import PATIENCE
-from planner.solutions import Limits
+from planner.solutions import SOLVERS, Limits
 from planner.verification import verify
 from tests.strategies import problems as random_problems
 from tests.test_verification import (

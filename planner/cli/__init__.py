@@ -79,7 +79,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from planner.planning import tool_version
+        from planner.registry import tool_version
 
         write_out(f"planner {tool_version()}\n")
         ctx.exit()

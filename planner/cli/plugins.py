@@ -13,8 +13,11 @@ import click
 def command(output_format: str) -> None:
     """List every plug-in, who provides it, and whether it has what it needs."""
     from planner.cli.console import write_json
+    from planner.costs import COST_MODELS
     from planner.errors import PlannerError
-    from planner.registry import COST_MODELS, FRONTENDS, SOLVERS, Registry
+    from planner.frontend_api import FRONTENDS
+    from planner.registry import Registry
+    from planner.solutions import SOLVERS
 
     rows: list[tuple[str, str, str, str]] = []
     registries: tuple[Registry[Any], ...] = (FRONTENDS, COST_MODELS, SOLVERS)

@@ -49,7 +49,7 @@ def profile_of(source: Source, graph: Graph, *, machine: str) -> Profile:
     Raises:
         PlannerError: As `import_profile`.
     """
-    from planner.planning import tool_version
+    from planner.registry import tool_version
 
     document: JsonValue = {
         "kind": "profile",
