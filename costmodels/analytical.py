@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.cost_files import MAX_SECONDS, AnalyticalHost
 from planner.costmodels import presets
-from planner.costs import CostContext, FloatArray, HostCosts
+from planner.costs import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PluginError
 from planner.flop_rules import UNKNOWN, Gradient, OperationRule, Traffic
-from planner.graphs import BoolArray, Graph, IntArray
+from planner.graphs import Graph
 from planner.operations import lacks_shapes, rule_of
 
 _GRADIENTS = tuple(Gradient)

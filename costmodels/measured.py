@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pydantic import BaseModel
 
+from planner.arrays import BoolArray, FloatArray
 from planner.cost_files import MeasuredHost
-from planner.costs import CostContext, FloatArray, HostCosts
+from planner.costs import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PlannerError, PluginError, raise_all, shorten
-from planner.graphs import BoolArray, Graph
+from planner.graphs import Graph
 from planner.profile_columns import Columns, columns_of, groups_of, on_a_line
 from planner.profile_files import NodeTiming, Profile, read_profile
 from planner.profile_groups import Catalogue, Occurrences, catalogue, find_kernels

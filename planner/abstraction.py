@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import BoolArray, IntArray
 from planner.follower_pairs import join
 from planner.gap_cuts import MinimumCut
-from planner.graphs import BoolArray, IntArray
 from planner.networks import Network, network_of
 from planner.quotients import Quotient, quotient
 from planner.regions import Regions, regions_of

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.block_hashes import Hashes
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph
 from planner.pivots import comparable
 
 MAX_PERIOD = 64

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints, feasible_extremes
-from planner.graphs import IntArray
 from planner.lagrangian import Relaxed, relax
 from planner.memory_fixings import tightened
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.arrays import FloatArray, IntArray
 from planner.enumeration import enumerate_placements
 from planner.errors import SolverError
 from planner.gaps import gap_placement, gap_problem, gap_terms
-from planner.graphs import IntArray
 from planner.linear_terms import coefficients
 from planner.networks import network_of
 from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds

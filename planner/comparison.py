@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 
+from planner.arrays import IntArray
 from planner.cost_files import Costs
 from planner.documents import JsonValue
 from planner.errors import PlannerError
 from planner.formulation import formulate
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.outcomes import objective_s
 from planner.planning import explained, ratio_of
 from planner.pricing import priced

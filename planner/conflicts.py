@@ -16,11 +16,12 @@ from typing import Literal
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.formulation import formulate
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.memory_demands import shortage
 from planner.prefixes import feasible_positions
 from planner.problems import Problem

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 
-from planner.graphs import BoolArray, Graph, IntArray
+from planner.arrays import BoolArray, FloatArray, IntArray
+from planner.graphs import Graph
 from planner.registry import Registry
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

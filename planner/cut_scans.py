@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from planner.graphs import IntArray
+from planner.arrays import IntArray
 from planner.pivots import Layout
 from planner.terms import Number, Terms
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.abstraction import Pattern, group_of_operators, groups_of, pattern_of
+from planner.arrays import IntArray
 from planner.blocks import Block, structure_of
 from planner.gap_cuts import MinimumCut
-from planner.graphs import IntArray
 from planner.regions import Regions, regions_of
 from planner.units import format_bytes
 

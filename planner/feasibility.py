@@ -14,8 +14,8 @@ from heapq import heappop, heappush
 
 import numpy as np
 
+from planner.arrays import BoolArray, IntArray
 from planner.errors import PlanError
-from planner.graphs import BoolArray, IntArray
 
 Describe = Callable[[int, int, int], str]
 

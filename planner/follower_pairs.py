@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.graphs import IntArray
+from planner.arrays import IntArray
 from planner.pivots import Layout
 
 if TYPE_CHECKING:

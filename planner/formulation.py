@@ -8,10 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from planner.arrays import FloatArray, IntArray
 from planner.cost_files import Costs
-from planner.costs import CostTable, FloatArray
+from planner.costs import CostTable
 from planner.feasibility import Constraints
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph
 from planner.memory_demands import memory_demand
 from planner.pricing import priced
 from planner.problems import LABELS, LATENCY, Problem, TiedParameters, Transfers

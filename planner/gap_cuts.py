@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.gaps import Gaps, by_gap, crossing_network
-from planner.graphs import IntArray
 from planner.networks import Network
 
 if TYPE_CHECKING:
-    from planner.graphs import BoolArray
+    from planner.arrays import BoolArray
 
 MinimumCut = Callable[[Network, IntArray], "tuple[int, BoolArray]"]
 """(Network, capacities) → value and minimal source side: what engines implement."""

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
 from planner.cut_scans import Spans
 from planner.feasibility import Constraints
-from planner.graphs import BoolArray, IntArray, take_rows
 from planner.networks import SINK, SOURCE, Network
 from planner.pivots import Layout
 from planner.terms import Number, Terms

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from planner.arrays import BoolArray
 from planner.dtypes import is_floating
-from planner.graphs import BoolArray, Graph
+from planner.graphs import Graph
 
 
 def needs_gradient(graph: Graph) -> BoolArray:

@@ -15,13 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from planner.arrays import IntArray, csr
 from planner.dtypes import ASSUMED_BITS, BITS, count_elements
 from planner.errors import GraphError
 from planner.operations import forward_flops, forward_macs
 
 Shape = tuple[int, ...]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 SummaryValue = int | str | None | list[str] | dict[str, int]
 AttributeValue = (
     int | float | str | bool | None | tuple["AttributeValue", ...] | Mapping[str, "AttributeValue"]
@@ -149,12 +148,12 @@ class Graph:
     @cached_property
     def consumers(self) -> tuple[IntArray, IntArray]:
         """CSR of tensor → consuming operators: (indptr [tensors + 1], operators [edges])."""
-        return _csr([t.consumers for t in self.tensors])
+        return csr([t.consumers for t in self.tensors])
 
     @cached_property
     def readers(self) -> tuple[IntArray, IntArray]:
         """CSR of parameter → reading operators: (indptr [parameters + 1], operators)."""
-        return _csr([p.readers for p in self.parameters])
+        return csr([p.readers for p in self.parameters])
 
     @cached_property
     def output_operators(self) -> IntArray:
@@ -225,20 +224,5 @@ class Graph:
         }
 
 
-def take_rows(indptr: IntArray, members: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Some rows of a CSR, in the order given, as a CSR of their own."""
-    counts = indptr[rows + 1] - indptr[rows]
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    offset = np.arange(ends[-1]) - np.repeat(ends[:-1], counts)
-    return ends, members[np.repeat(indptr[rows], counts) + offset]
-
-
 def _scaled(size_bytes: int, ratio: Fraction) -> int:
     return -(-size_bytes * ratio.numerator // ratio.denominator)
-
-
-def _csr(rows: list[tuple[int, ...]]) -> tuple[IntArray, IntArray]:
-    indptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([len(row) for row in rows], out=indptr[1:])
-    flat = np.fromiter((item for row in rows for item in row), np.int64, int(indptr[-1]))
-    return indptr, flat

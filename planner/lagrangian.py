@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.feasibility import feasible_extremes
-from planner.graphs import IntArray
 from planner.priced_cuts import PricedCuts
 
 if TYPE_CHECKING:

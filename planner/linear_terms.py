@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
-from planner.graphs import IntArray
+from planner.arrays import FloatArray, IntArray
 from planner.terms import Terms
 
 if TYPE_CHECKING:

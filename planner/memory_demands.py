@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from planner.costs import CostTable, FloatArray
+from planner.arrays import BoolArray, FloatArray, IntArray
+from planner.costs import CostTable
 from planner.errors import PlanError
-from planner.graphs import BoolArray, Graph, IntArray
+from planner.graphs import Graph
 from planner.scenarios import Scenario
 from planner.units import format_memory
 

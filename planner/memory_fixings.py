@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import BoolArray, IntArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints, feasible_extremes
-from planner.graphs import BoolArray, IntArray
 from planner.memory_demands import nothing_fits
 from planner.pivots import comparable
 

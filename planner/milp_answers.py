@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.arrays import FloatArray, IntArray
 from planner.errors import SolverError
-from planner.graphs import IntArray
 from planner.milp_engines import EngineFailure
 from planner.solutions import Solution, Status, bounded_solution
 

@@ -8,8 +8,8 @@ import numpy as np
 import ortools
 from ortools.graph.python import max_flow
 
+from planner.arrays import BoolArray, IntArray
 from planner.errors import SolverError
-from planner.graphs import BoolArray, IntArray
 from planner.networks import SINK, SOURCE, Network, network_of
 from planner.solutions import Solution, bounded_solution
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from planner.arrays import IntArray, take_rows
 from planner.feasibility import feasible_extremes
-from planner.graphs import IntArray, take_rows
 from planner.problems import Problem
 from planner.terms import Terms, Ticks
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
-from planner.graphs import IntArray
+from planner.arrays import FloatArray, IntArray
 from planner.prefixes import steadiest_prefix
 from planner.quantisation import feasible_placements, in_ticks
 from planner.scenarios import Objective

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from planner.arrays import BoolArray, IntArray
 from planner.certificate_checks import Case, is_power_of_two, ticks_of
 from planner.discrepancies import Finding, Ledger, apart
 from planner.evaluation import violations
-from planner.graphs import BoolArray, IntArray
 from planner.minimum_cuts import maximum_flow
 from planner.networks import SINK, SOURCE, Network, network_of
 from planner.outcomes import objective_s

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.evaluation import Crossing, crossings, delay_of
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph
 from planner.pipelines import HostMemory, Stage, StageKind, memory_of, stages_of
 from planner.plans import (
     CrossingEntry,

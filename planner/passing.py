@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planner.graphs import BoolArray, IntArray, take_rows
+from planner.arrays import BoolArray, IntArray, take_rows
 from planner.terms import Number, Terms
 
 if TYPE_CHECKING:

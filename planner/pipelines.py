@@ -12,9 +12,10 @@ from enum import Enum
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.evaluation import holders, straddles, traffic
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph
 from planner.scenarios import Scenario
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.feasibility import feasible_extremes
-from planner.graphs import IntArray
 from planner.passing import Reduced, without_passing
 
 if TYPE_CHECKING:

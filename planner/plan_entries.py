@@ -6,10 +6,11 @@ from dataclasses import fields
 
 from pydantic import BaseModel
 
+from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.discrepancies import Ledger
 from planner.documents import JsonValue
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.outcomes import outcome_of
 from planner.plans import Plan
 from planner.scenarios import Scenario

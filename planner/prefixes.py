@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from planner.graphs import BoolArray, IntArray
+from planner.arrays import BoolArray, IntArray
 from planner.terms import Number, Terms
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
-from planner.graphs import IntArray
+from planner.arrays import FloatArray, IntArray
 from planner.minimum_cuts import minimum_cut
 from planner.networks import Network, network_of
 from planner.problems import LATENCY

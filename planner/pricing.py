@@ -9,13 +9,14 @@ from functools import partial
 import numpy as np
 from pydantic import BaseModel
 
+from planner.arrays import IntArray
 from planner.cost_files import Costs, PluginHost
 from planner.costs import COST_MODELS, CostContext, CostModel, CostTable, HostCosts, has_backward
 from planner.documents import validate
 from planner.dtypes import ASSUMED_BITS, BITS, is_floating
 from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
 from planner.gradients import needs_gradient
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph
 from planner.rule_names import operator_rules
 from planner.scenarios import Link, Mode, Objective, Route, Rules, Scenario, Workload
 

@@ -21,10 +21,10 @@ from typing import TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from planner.costs import FloatArray
+from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
 from planner.errors import PlanError
 from planner.feasibility import Constraints
-from planner.graphs import BoolArray, Graph, IntArray, take_rows
+from planner.graphs import Graph
 from planner.memory_demands import MemoryDemand
 from planner.objectives import Goal, goal_of
 from planner.quantisation import quantise

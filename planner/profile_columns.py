@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.costs import FloatArray
-from planner.graphs import BoolArray, Graph
+from planner.arrays import BoolArray, FloatArray
+from planner.graphs import Graph
 from planner.profile_files import Measurement
 
 

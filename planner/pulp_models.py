@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.errors import SolverError
-from planner.graphs import IntArray
 from planner.milp_answers import MilpAnswer, MilpStatus, require_feasible, whole, with_bound
 from planner.milp_engines import (
     EngineAnswer,

@@ -17,8 +17,8 @@ from pyomo.common.errors import ApplicationError
 from pyomo.common.tempfiles import TempfileManager
 from pyomo.opt import SolverStatus, TerminationCondition
 
+from planner.arrays import IntArray
 from planner.errors import PlannerError, SolverError
-from planner.graphs import IntArray
 from planner.memory_demands import MemoryDemand, nothing_fits
 from planner.milp_answers import MilpAnswer, MilpStatus, with_bound
 from planner.milp_engines import (

@@ -20,7 +20,7 @@ import pyomo
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
-from planner.graphs import BoolArray, IntArray
+from planner.arrays import BoolArray, IntArray
 from planner.linear_forms import ONE, ZERO, Linear, Term, added, joined, times
 from planner.milp_answers import INTEGRALITY, require_feasible, whole
 from planner.objectives import Goal

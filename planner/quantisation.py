@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.feasibility import feasible_extremes
-from planner.graphs import BoolArray, IntArray
 from planner.linear_terms import basis_of, coefficients, state_of
 from planner.prefixes import best_prefix, feasible_positions, prefix_costs
 from planner.terms import Ticks

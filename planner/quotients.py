@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.arrays import FloatArray, IntArray
 from planner.feasibility import Constraints
-from planner.graphs import IntArray
 from planner.problems import Problem, Transfers
 from planner.terms import Number, Terms
 

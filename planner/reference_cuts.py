@@ -8,7 +8,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
-from planner.graphs import BoolArray, IntArray
+from planner.arrays import BoolArray, IntArray
 from planner.networks import SINK, SOURCE, Network
 
 VERSION: str = nx.__version__

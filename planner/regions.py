@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.arrays import BoolArray, IntArray
 from planner.cut_scans import Spans, spans_of
 from planner.follower_pairs import followers_of
 from planner.gap_cuts import GapCuts, MinimumCut
 from planner.gaps import gaps_of
-from planner.graphs import BoolArray, IntArray
 from planner.passing import chain_ends, handing_on
 from planner.pivots import Layout, find_layout
 from planner.problems import LATENCY

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.certificate_checks import Case
 from planner.discrepancies import Ledger
 from planner.evaluation import violations
 from planner.feasibility import Constraints
-from planner.graphs import GRAPH_INPUT, Graph, IntArray
+from planner.graphs import GRAPH_INPUT, Graph
 from planner.pipelines import memory_of
 from planner.scenarios import Scenario
 from planner.units import format_memory

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs import FloatArray
+from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.cut_scans import Spans, cut_costs, spans_of
 from planner.gaps import Gaps, crossing_network, gaps_of, least_crossing
-from planner.graphs import BoolArray, IntArray
 from planner.linear_terms import Basis, basis_of
 from planner.pivots import Layout, layout_of
 

@@ -10,8 +10,8 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
+from planner.arrays import IntArray
 from planner.errors import PlanError, SolverError
-from planner.graphs import IntArray
 from planner.registry import Registry
 from planner.scenarios import Objective
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from planner.arrays import FloatArray
 from planner.cost_files import MAX_RATE, MIN_RATE
-from planner.costs import FloatArray
 from planner.documents import (
     WHOLE,
     Items,

@@ -15,9 +15,8 @@ from numbers import Real
 import numpy as np
 import numpy.typing as npt
 
-from planner.costs import FloatArray
+from planner.arrays import FloatArray, IntArray
 from planner.errors import PlanError, name_hint, shorten
-from planner.graphs import IntArray
 from planner.table_files import TableFile
 
 Find = Callable[[dict[str, float]], tuple[int, float]]

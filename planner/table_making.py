@@ -10,12 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from planner.arrays import IntArray
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.memory_demands import shortages
 from planner.planning import warnings_for
 from planner.pricing import priced

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from planner.arrays import IntArray
 from planner.errors import SolverError
-from planner.graphs import IntArray
 from planner.linear_terms import coefficients, state_of
 from planner.problems import Problem
 from planner.quantisation import rounding_s

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy.typing as npt
 
-from planner.costs import FloatArray
+from planner.arrays import FloatArray, IntArray
 from planner.documents import JsonValue
-from planner.graphs import IntArray
 from planner.table_files import (
     ParameterEntry,
     PlanEntry,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.arrays import IntArray
 from planner.certificate_checks import Case, check_certificate
 from planner.cost_files import Costs
 from planner.costs import CostTable
@@ -12,7 +13,7 @@ from planner.documents import JsonValue
 from planner.errors import PlannerError
 from planner.evaluation import resolve_placement, violations
 from planner.formulation import formulate
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.memory_demands import shortages
 from planner.optimum_checks import check_flow
 from planner.pipelines import memory_of

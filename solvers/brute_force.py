@@ -7,8 +7,8 @@ import time
 import numpy as np
 import numpy.typing as npt
 
+from planner.arrays import BoolArray, IntArray
 from planner.enumeration import enumerate_placements
-from planner.graphs import BoolArray, IntArray
 from planner.memory_demands import MemoryDemand, nothing_fits
 from planner.problems import Problem
 from planner.scenarios import Objective

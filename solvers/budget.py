@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from planner.arrays import IntArray
 from planner.branching import search
 from planner.errors import SolverError
-from planner.graphs import IntArray
 from planner.lagrangian import relax
 from planner.memory_demands import nothing_fits
 from planner.memory_fixings import tightened

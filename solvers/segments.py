@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 
+from planner.arrays import FloatArray, IntArray
 from planner.closed_sets import best_inside, best_of, closed_sets_of
-from planner.costs import FloatArray
 from planner.cut_scans import cut_costs
 from planner.gaps import gap_placement
-from planner.graphs import IntArray
 from planner.problems import Problem
 from planner.segment_bounds import SegmentBounds, segment_bounds_of
 from planner.segmenting import reason_against

@@ -20,6 +20,7 @@ from planner.abstraction import (
     groups_of,
     pattern_of,
 )
+from planner.arrays import BoolArray, IntArray
 from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
 from planner.drafts import (
@@ -33,7 +34,7 @@ from planner.drafts import (
 from planner.errors import PlanError
 from planner.follower_pairs import _only_follower
 from planner.formulation import build_problem
-from planner.graphs import BoolArray, Graph, IntArray
+from planner.graphs import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import Network
 from planner.problems import Problem

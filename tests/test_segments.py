@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from planner import closed_sets
+from planner.arrays import IntArray
 from planner.assembly import assemble
 from planner.cost_files import check_costs
 from planner.drafts import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.formulation import build_problem
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.linear_terms import state_of
 from planner.pivots import layout_of
 from planner.problems import Problem

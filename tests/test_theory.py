@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from planner import networks
+from planner.arrays import IntArray
 from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
 from planner.drafts import (
@@ -29,7 +30,7 @@ from planner.drafts import (
 from planner.errors import PlanError, SolverError
 from planner.evaluation import delay_of, evaluate, violations
 from planner.formulation import build_problem, formulate
-from planner.graphs import Graph, IntArray
+from planner.graphs import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import network_without_reverse_arcs
 from planner.pricing import price, scenario_of

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from planner.arrays import FloatArray
 from planner.cli.console import write_out
 from planner.cli.ranges import format_value
 from planner.cli.region_bar import bar
 from planner.cli.tables import Table as Grid
 from planner.cli.tables import show
 from planner.cost_files import Costs
-from planner.costs import FloatArray
 from planner.table_files import ParameterEntry, TableFile
 from planner.tables import Table, TablePlan
 from planner.units import format_bytes, format_rate, format_seconds
