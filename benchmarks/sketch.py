@@ -14,7 +14,8 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.dtypes import size_in_bytes
-from planner.graphs import AttributeValue, Graph, Shape
+from planner.graphs import Graph
+from planner.operators import AttributeValue, Shape
 
 
 class Sketch:

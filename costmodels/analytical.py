@@ -283,7 +283,7 @@ def _notes(graph: Graph, work: Work) -> tuple[str, ...]:
         operator = graph.operators[index]
         if work.rules[index] is UNKNOWN and operator.forward_flops is None:
             unruled[operator.op] += 1
-        elif lacks_shapes(graph, operator):
+        elif lacks_shapes(operator, graph.tensors):
             shapeless[operator.op] += 1
     return (
         *(

@@ -21,7 +21,8 @@ from planner.errors import GraphError, InputError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.globs import matching
 from planner.graph_files import GraphFile, NodeEntry, SizedEntry, TensorEntry
-from planner.graphs import AttributeValue, Graph
+from planner.graphs import Graph
+from planner.operators import AttributeValue
 
 
 class JsonSpec:

@@ -11,7 +11,7 @@ import onnx
 
 from planner.errors import GraphError, InputError
 from planner.frontends.onnx_tensors import TensorChecker, attribute_tensors
-from planner.graphs import AttributeValue
+from planner.operators import AttributeValue
 from planner.ordering import topological_order
 
 RANDOM_OPS = frozenset(

@@ -21,8 +21,8 @@ from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_tensors import TensorChecker
 from planner.globs import matching
-from planner.graphs import Shape
 from planner.operations import REARRANGING
+from planner.operators import Shape
 
 
 class Role(IntEnum):

@@ -34,7 +34,7 @@ from planner.frontends.onnx_tensors import EXTERNAL, TensorChecker, attribute_te
 from planner.frontends.onnx_training_form import training_form
 from planner.frontends.onnx_types import Knowledge, TensorType
 from planner.frontends.onnx_values import tensor_value
-from planner.graphs import AttributeValue
+from planner.operators import AttributeValue
 from planner.probe.bundle import random_weight
 from planner.runnables import Array, Json, RunnableInput, RunnableNode, RunnableWeight
 

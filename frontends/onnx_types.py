@@ -11,7 +11,7 @@ import onnx
 from planner.dtypes import count_elements
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_values import Array, array_name
-from planner.graphs import MAX_BYTES, Shape
+from planner.operators import MAX_BYTES, Shape
 
 
 class TensorType(NamedTuple):

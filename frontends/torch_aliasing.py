@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from planner.dtypes import BITS, count_elements
 from planner.frontends.torch_program import Value, Weight
-from planner.graphs import Shape
+from planner.operators import Shape
 
 
 class Look(Enum):

@@ -15,7 +15,7 @@ from planner.frontends.torch_export_sizes import (
     compute,
 )
 from planner.frontends.torch_program import Call, Ref, Value, Weight, WeightKind
-from planner.graphs import Shape
+from planner.operators import Shape
 
 
 class Values:

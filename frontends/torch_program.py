@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from planner.graphs import Shape
+from planner.operators import Shape
 
 
 class Ref(NamedTuple):

@@ -16,7 +16,8 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.block_hashes import Hashes
-from planner.graphs import GRAPH_INPUT, Graph
+from planner.graphs import Graph
+from planner.operators import GRAPH_INPUT
 from planner.pivots import comparable
 
 MAX_PERIOD = 64

@@ -12,8 +12,9 @@ from planner.arrays import FloatArray, IntArray
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.feasibility import Constraints
-from planner.graphs import GRAPH_INPUT, Graph
+from planner.graphs import Graph
 from planner.memory_demands import memory_demand
+from planner.operators import GRAPH_INPUT
 from planner.pricing import priced
 from planner.problems import LABELS, LATENCY, Problem, TiedParameters, Transfers
 from planner.scenarios import Scenario

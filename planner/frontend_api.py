@@ -25,7 +25,8 @@ from typing import Protocol, runtime_checkable
 
 from planner.dtypes import BITS
 from planner.errors import InputError, name_hint
-from planner.graphs import Graph, Shape
+from planner.graphs import Graph
+from planner.operators import Shape
 from planner.registry import Registry
 
 _SPEC = r"(?s:(?P<name>.+):)?(?P<dtype>[a-z][a-z0-9]*)\[(?P<dims>[^\[\]]*)\]"

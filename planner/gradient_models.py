@@ -17,7 +17,8 @@ import onnx
 from planner.arrays import BoolArray
 from planner.gradient_drafts import Draft, Window
 from planner.gradients import needs_gradient
-from planner.graphs import Graph, Operator, Shape
+from planner.graphs import Graph
+from planner.operators import Operator, Shape
 from planner.runnables import Json
 from planner.signatures import operator_signature
 

@@ -1,21 +1,18 @@
 """What operators compute: multiply-accumulates, FLOPs, and which only re-arrange a parameter.
 
-The knowledge is in the table `planner.flop_rules.RULES`; this module reads it. It imports no other
-part of the planner at run time, because graphs are built with it.
+The knowledge is in the table `planner.flop_rules.RULES`; this module reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from math import prod
-from typing import TYPE_CHECKING
 
 from planner.dtypes import ASSUMED_BITS, BITS
 from planner.flop_rules import RULES, UNKNOWN, OperationRule
 from planner.mac_counts import Shapes
-
-if TYPE_CHECKING:
-    from planner.graphs import Graph, Operator, Tensor
+from planner.operators import Operator, Tensor
 
 REARRANGING: frozenset[str] = frozenset(
     {
@@ -70,20 +67,23 @@ def forward_macs(
     return rule.macs(operand_shapes, output_shapes, attributes)
 
 
-def forward_flops(graph: Graph, operator: Operator) -> float:
+def forward_flops(operator: Operator, tensors: Sequence[Tensor], scale: Fraction) -> float:
     """FLOPs of one forward pass at the planned batch: 2 per MAC, and what else the rule counts.
 
     What the model's file states (`Operator.forward_flops`, at the exported batch) goes first. A
     type without a rule counts nothing.
+
+    Args:
+        operator: Its outputs and inputs are indices into `tensors`.
+        tensors: Those of its graph, at the planned batch.
+        scale: Planned batch over exported batch.
     """
-    scale = graph.batch_scale
     if operator.forward_flops is not None:
         return operator.forward_flops * scale.numerator / scale.denominator
     rule = RULES.get(operator.op)
     if rule is None:
         return 0.0
     flops = 0.0
-    tensors = graph.tensors
     if rule.macs is not None:
         shapes = [tensors[t].shape for t in operator.outputs]
         macs = rule.macs(operator.operand_shapes, shapes, operator.attributes)
@@ -91,16 +91,16 @@ def forward_flops(graph: Graph, operator: Operator) -> float:
     if rule.flops_per_output:
         flops += rule.flops_per_output * _elements(tensors[operator.outputs[0]])
     if rule.flops_per_input:
-        flops += rule.flops_per_input * _first_operand_elements(graph, operator)
+        flops += rule.flops_per_input * _first_operand_elements(operator, tensors)
     return flops
 
 
-def lacks_shapes(graph: Graph, operator: Operator) -> bool:
+def lacks_shapes(operator: Operator, tensors: Sequence[Tensor]) -> bool:
     """Whether FLOPs of this operator are not counted because shapes are unknown or fit nothing."""
     rule = RULES.get(operator.op)
     if operator.forward_flops is not None or rule is None or rule.macs is None:
         return False
-    outputs = [graph.tensors[t].shape for t in operator.outputs]
+    outputs = [tensors[t].shape for t in operator.outputs]
     if any(shape is not None and 0 in shape for shape in (*operator.operand_shapes, *outputs)):
         return False
     return rule.macs(operator.operand_shapes, outputs, operator.attributes) == 0
@@ -111,8 +111,8 @@ def _elements(tensor: Tensor) -> float:
     return tensor.size_bytes * 8 / (BITS[tensor.dtype] if tensor.dtype else ASSUMED_BITS)
 
 
-def _first_operand_elements(graph: Graph, operator: Operator) -> float:
+def _first_operand_elements(operator: Operator, tensors: Sequence[Tensor]) -> float:
     if operator.inputs:
-        return _elements(graph.tensors[operator.inputs[0]])
+        return _elements(tensors[operator.inputs[0]])
     shape = operator.operand_shapes[0] if operator.operand_shapes else None
     return float(prod(shape)) if shape is not None else 0.0

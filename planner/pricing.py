@@ -16,7 +16,8 @@ from planner.documents import validate
 from planner.dtypes import ASSUMED_BITS, BITS, is_floating
 from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
 from planner.gradients import needs_gradient
-from planner.graphs import GRAPH_INPUT, Graph
+from planner.graphs import Graph
+from planner.operators import GRAPH_INPUT
 from planner.rule_names import operator_rules
 from planner.scenarios import Link, Mode, Objective, Route, Rules, Scenario, Workload
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from planner.gradients import needs_gradient
-from planner.graphs import GRAPH_INPUT, Graph
+from planner.graphs import Graph
+from planner.operators import GRAPH_INPUT
 
 
 def model_digest(graph: Graph) -> str:

@@ -25,7 +25,8 @@ from planner.drafts import (
 )
 from planner.explanations import explain_blocks
 from planner.formulation import build_problem
-from planner.graphs import GRAPH_INPUT, Graph
+from planner.graphs import Graph
+from planner.operators import GRAPH_INPUT
 from tests.cli import refused, run_planner, write_json_file
 from tests.repeated_blocks import repeated_blocks
 from tests.strategies import problems

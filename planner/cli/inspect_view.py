@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from planner.blocks import structure_of
 from planner.cli.blocks_view import describe_blocks, show_blocks
 from planner.cli.modules_view import describe_modules, modules_table
 from planner.cli.tables import Table, show
-from planner.graphs import Graph, Operator, SummaryValue
-from planner.operations import forward_flops
+from planner.graphs import Graph, SummaryValue
+from planner.operators import Operator
 from planner.units import format_bytes, format_count
 
 MAX_ROWS = 12
@@ -25,10 +26,10 @@ class _OpKind:
     activation_bytes: int = 0
     parameter_bytes: int = 0
 
-    def add(self, graph: Graph, operator: Operator) -> None:
+    def add(self, graph: Graph, operator: Operator, flops: float) -> None:
         """Count one more operator; a tied parameter counts for each of its readers."""
         self.count += 1
-        self.flops += forward_flops(graph, operator)
+        self.flops += flops
         self.activation_bytes += sum(graph.tensors[t].size_bytes for t in operator.outputs)
         self.parameter_bytes += sum(graph.parameters[p].size_bytes for p in operator.parameters)
 
@@ -36,8 +37,8 @@ class _OpKind:
 def by_type(graph: Graph) -> dict[str, _OpKind]:
     """Totals of each operator type, the most expensive first."""
     kinds: dict[str, _OpKind] = {}
-    for operator in graph.operators:
-        kinds.setdefault(operator.op, _OpKind()).add(graph, operator)
+    for operator, flops in zip(graph.operators, graph.forward_flops.tolist(), strict=True):
+        kinds.setdefault(operator.op, _OpKind()).add(graph, operator, flops)
     return dict(sorted(kinds.items(), key=lambda item: (-item[1].flops, -item[1].count, item[0])))
 
 
@@ -66,11 +67,13 @@ def describe(graph: Graph, *, show_all: bool) -> dict[str, object]:
     document["warnings"] = list(graph.warnings)
     document["notes"] = list(graph.notes)
     if show_all:
-        document["nodes"] = [_node(graph, operator) for operator in graph.operators]
+        document["nodes"] = [
+            *map(partial(_node, graph), graph.operators, graph.forward_flops.tolist())
+        ]
     return document
 
 
-def _node(graph: Graph, operator: Operator) -> dict[str, object]:
+def _node(graph: Graph, operator: Operator, flops: float) -> dict[str, object]:
     return {
         "name": operator.name,
         "op": operator.op,
@@ -80,7 +83,7 @@ def _node(graph: Graph, operator: Operator) -> dict[str, object]:
             {"name": graph.tensors[t].name, "bytes": graph.tensors[t].size_bytes}
             for t in operator.outputs
         ],
-        "forward_flops": forward_flops(graph, operator),
+        "forward_flops": flops,
     }
 
 
@@ -145,8 +148,7 @@ def _sized(graph: Graph, tensors: Iterable[int]) -> str:
 
 def _operator_table(graph: Graph) -> Table:
     table = Table(("name", "op", "FLOPs", "outputs"), n_names=2)
-    for operator in graph.operators:
+    for operator, flops in zip(graph.operators, graph.forward_flops.tolist(), strict=True):
         size = sum(graph.tensors[t].size_bytes for t in operator.outputs)
-        flops = format_count(forward_flops(graph, operator))
-        table.add_row(operator.name, operator.op, flops, format_bytes(size))
+        table.add_row(operator.name, operator.op, format_count(flops), format_bytes(size))
     return table

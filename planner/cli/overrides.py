@@ -30,7 +30,8 @@ from planner.cost_files import (
 )
 from planner.documents import parse_json, read_bytes, validate
 from planner.errors import InputError, PlannerError, shorten
-from planner.graphs import MAX_BYTES, Graph
+from planner.graphs import Graph
+from planner.operators import MAX_BYTES
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 Entry = TypeVar("Entry", bound=BaseModel)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from planner.errors import MeasuringError, shorten
 from planner.flop_rules import Traffic
-from planner.graphs import GRAPH_INPUT, Graph
+from planner.graphs import Graph
 from planner.operations import rule_of
+from planner.operators import GRAPH_INPUT
 from planner.profile_files import (
     MAX_SECONDS,
     Engine,

@@ -10,7 +10,8 @@ from math import prod
 from planner.documents import JsonValue
 from planner.dtypes import BITS
 from planner.errors import MeasuringError, shorten
-from planner.graphs import Graph, Operator
+from planner.graphs import Graph
+from planner.operators import Operator
 
 
 def check_shapes(graph: Graph, kernels: Iterable[tuple[str, str, JsonValue]], where: str) -> None:
