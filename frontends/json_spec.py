@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from planner.assembly import assemble
-from planner.documents import JsonValue, check_kind, parse_json, read_bytes, validate
+from planner.documents import check_kind, parse_json, read_bytes, validate
 from planner.drafts import (
     Draft,
     DraftOperator,
@@ -23,6 +23,7 @@ from planner.globs import matching
 from planner.graph_files import GraphFile, NodeEntry, SizedEntry, TensorEntry
 from planner.graphs import Graph
 from planner.operators import AttributeValue
+from planner.values import JsonValue
 
 
 class JsonSpec:

@@ -8,7 +8,6 @@ from importlib import import_module
 
 from planner.arrays import IntArray
 from planner.cost_files import Costs
-from planner.documents import JsonValue
 from planner.errors import PlannerError
 from planner.formulation import formulate
 from planner.graphs import Graph
@@ -18,6 +17,7 @@ from planner.pricing import priced
 from planner.problems import Problem
 from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve
+from planner.values import JsonValue
 
 MAX_OPERATORS = {"networkx": 5_000, "pulp": 1_500, "pyomo": 1_500}
 """Graphs above this are left to faster solvers, unless one is asked for by name."""

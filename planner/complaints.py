@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from planner.errors import InputError, PlannerError, name_hint, nearest, shorten
-
-if TYPE_CHECKING:
-    from planner.documents import JsonValue
+from planner.values import JsonValue, pointer_step, show_value
 
 
 def validation_problems(
@@ -153,21 +150,3 @@ def _late(field: FieldInfo) -> list[type[BaseModel]]:
     """Models that are loaded only with the first document that has one."""
     late = [getattr(item, "late_model", None) for item in field.metadata]
     return [model() for model in late if model is not None]
-
-
-def pointer_step(key: str | int) -> str:
-    """One step of a JSON pointer as we write them: `.nodes`, `[3]`, `["a b"]`."""
-    if isinstance(key, int):
-        return f"[{key}]"
-    is_plain = key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
-    return f".{shorten(key)}" if is_plain else f"[{json.dumps(shorten(key))}]"
-
-
-def show_value(value: JsonValue) -> str:
-    """A value in a message: short, and as JSON."""
-    match value:
-        case dict():
-            return "an object"
-        case list():
-            return f"a list of {len(value)}" if value else "an empty list"
-    return shorten(json.dumps(value), 60)

@@ -20,7 +20,6 @@ from pydantic import (
 from planner.documents import (
     WHOLE,
     Items,
-    JsonValue,
     StrictModel,
     check_kind,
     one_of_keys,
@@ -32,6 +31,7 @@ from planner.dtypes import WIRE_DTYPES
 from planner.errors import InputError, PlannerError, name_hint, raise_all
 from planner.input_entries import InputEntry
 from planner.profile_entries import ProfileEntry, settled
+from planner.values import JsonValue
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""

@@ -22,11 +22,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic import JsonValue as JsonSchema
 
 from planner.errors import InputError, PlannerError, name_hint, nearest, raise_all, shorten
+from planner.values import JsonValue, pointer_step, show_value
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
-
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 Items = Annotated[tuple[T, ...], Field(strict=False)]
 """A JSON array, held as a tuple."""
@@ -260,8 +259,6 @@ def _lexical_problems(
 def _lexical_problem(value: JsonValue) -> str | None:
     match value:
         case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            from planner.complaints import show_value
-
             return f"is {show_value(value)}, expected whole characters: half of a pair is none"
         case float() if not math.isfinite(value):
             return "is not a finite number"
@@ -271,8 +268,6 @@ def _lexical_problem(value: JsonValue) -> str | None:
 
 
 def _place(where: str, trail: Trail) -> str:
-    from planner.complaints import pointer_step  # only once something is wrong
-
     steps: list[str] = []
     while trail is not None:
         trail, step = trail

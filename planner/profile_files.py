@@ -13,7 +13,6 @@ from pydantic import Field, PrivateAttr
 from planner.documents import (
     WHOLE,
     Items,
-    JsonValue,
     StrictModel,
     check_kind,
     parse_json,
@@ -21,6 +20,7 @@ from planner.documents import (
     validate,
 )
 from planner.errors import InputError, PlannerError, raise_all
+from planner.values import JsonValue
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""

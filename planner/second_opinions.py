@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from planner.certificate_checks import Case
 from planner.discrepancies import Finding, Ledger
-from planner.documents import JsonValue
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation import violations
 from planner.memory_demands import shortages
@@ -21,6 +20,7 @@ from planner.scenarios import Objective
 from planner.solutions import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.solving import AUTO, solve
 from planner.units import format_seconds
+from planner.values import JsonValue
 
 EXIT_NO_ANSWER = 5
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy.typing as npt
 
 from planner.arrays import FloatArray, IntArray
-from planner.documents import JsonValue
 from planner.table_files import (
     ParameterEntry,
     PlanEntry,
@@ -20,6 +19,7 @@ from planner.table_files import (
     TableFile,
     read_table_file,
 )
+from planner.values import JsonValue
 
 
 @dataclass(frozen=True, kw_only=True)

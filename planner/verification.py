@@ -9,7 +9,6 @@ from planner.certificate_checks import Case, check_certificate
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.discrepancies import Check, Difference, Finding, Ledger
-from planner.documents import JsonValue
 from planner.errors import PlannerError
 from planner.evaluation import resolve_placement, violations
 from planner.formulation import formulate
@@ -29,6 +28,7 @@ from planner.solutions import SOLVERS, Limits
 from planner.solving import AUTO
 from planner.term_checks import check_terms
 from planner.units import format_seconds
+from planner.values import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from planner.blocks import structure_of
 from planner.cli.blocks_view import describe_blocks, show_blocks
@@ -68,7 +67,8 @@ def describe(graph: Graph, *, show_all: bool) -> dict[str, object]:
     document["notes"] = list(graph.notes)
     if show_all:
         document["nodes"] = [
-            *map(partial(_node, graph), graph.operators, graph.forward_flops.tolist())
+            _node(graph, operator, flops)
+            for operator, flops in zip(graph.operators, graph.forward_flops.tolist(), strict=True)
         ]
     return document
 

@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from planner.documents import JsonValue
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.graphs import Graph
 from planner.profile_files import MAX_SECONDS, Engine, Measurement, Timing
@@ -25,6 +24,7 @@ from planner.profile_imports.attribution import (
 )
 from planner.profile_imports.tensorrt_names import LayerNames, Layout
 from planner.profile_imports.tensorrt_regions import Region, place_regions
+from planner.values import JsonValue
 
 _MILLISECOND = 1e-3
 _MAX_RUNS = 2**53

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import prod
 
-from planner.documents import JsonValue
 from planner.dtypes import BITS
 from planner.errors import MeasuringError, shorten
 from planner.graphs import Graph
 from planner.operators import Operator
+from planner.values import JsonValue
 
 
 def check_shapes(graph: Graph, kernels: Iterable[tuple[str, str, JsonValue]], where: str) -> None:
