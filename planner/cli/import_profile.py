@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.options import ModelOptions, load_graph, model_options, take
+from planner.cli.inputs import load_graph
+from planner.cli.options import ModelOptions, model_options, take
 
 if TYPE_CHECKING:
     from planner.errors import PlannerError
@@ -45,7 +46,7 @@ def command(path: Path, **values: Any) -> None:
       planner import-profile graph.txt --graph-out resnet50.json -o costs.json \\
           --server-speed 10 --uplink 50Mbit/s --downlink 100Mbit/s
     """
-    from planner.cli.plan import check_output
+    from planner.cli.outputs import check_output
     from planner.profile_imports import recognise
 
     for output in (values["output"], values["graph_out"]):

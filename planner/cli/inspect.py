@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from planner.cli.options import ModelOptions, load_graph, model_options, take
+from planner.cli.inputs import load_graph
+from planner.cli.options import ModelOptions, model_options, take
 
 
 @click.command("inspect")

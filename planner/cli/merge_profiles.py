@@ -23,7 +23,7 @@ def command(paths: tuple[Path, ...], output: Path, replace: bool, force: bool) -
       planner merge-profiles batch1.json batch8.json -o jetson.json
     """
     from planner.cli.console import say, write_out
-    from planner.cli.plan import check_output
+    from planner.cli.outputs import check_output
     from planner.errors import PlannerError, raise_all
     from planner.profile_files import Profile, read_profile
     from planner.profile_merging import merge_profiles

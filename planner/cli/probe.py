@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from planner.cli.options import ModelOptions, load_options, model_options, take
+from planner.cli.inputs import load_options
+from planner.cli.options import ModelOptions, model_options, take
 
 
 @click.group("probe")
@@ -49,7 +50,7 @@ def export(model: str, output: Path, opset: int, force: bool, **values: Any) -> 
     its options.
     """
     from planner.cli.console import say
-    from planner.cli.plan import check_output
+    from planner.cli.outputs import check_output
     from planner.probe_export import export_probe
     from planner.units import format_bytes
 

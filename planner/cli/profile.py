@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from planner.cli.options import ModelOptions, load_options, model_options, take
+from planner.cli.inputs import load_options
+from planner.cli.options import ModelOptions, model_options, take
 
 EXIT_INTERRUPTED = 130
 LEVELS = ("disabled", "basic", "extended", "all")
@@ -140,7 +141,7 @@ def present_providers() -> list[str]:
 
 
 def _check_output(output: Path, model: Path, *, resume: bool, force: bool) -> None:
-    from planner.cli.plan import check_output
+    from planner.cli.outputs import check_output
     from planner.errors import MeasuringError
 
     if resume and not output.exists():

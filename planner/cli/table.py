@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.options import (
-    ScenarioOptions,
-    load_both,
-    model_options,
-    scenario_options,
-    take,
-)
-from planner.cli.plan import check_output
+from planner.cli.inputs import load_both
+from planner.cli.options import ScenarioOptions, model_options, scenario_options, take
+from planner.cli.outputs import check_output
 
 if TYPE_CHECKING:
     from planner.cli.map_requests import MapRequest

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.inputs import load_both
 from planner.cli.options import (
     ScenarioOptions,
     SolverOptions,
-    load_both,
     model_options,
     scenario_options,
     solver_options,

@@ -10,16 +10,15 @@ from typing import Any, Callable
 from .bundle import Bundle
 from .errors import ProbeError
 from .kernels import Unit, units_of
-from .measurements import Samples, finish_measurement, start_measurement
+from .measurements import Samples, check_unfinished, finish_measurement, start_measurement
 from .providers import SYNCHRONOUS
 from .reporting import Reporter
 from .sessions import SessionMaker
-from .settings import LONGEST_S, MIN_ROUNDS, Settings
+from .settings import LONGEST_S, MIN_ROUNDS, WARM_UPS, Settings
 from .statistics import timing, typical
 from .traces import read_trace
 from .wire import Kernel, read_kernels
 
-WARM_UPS = 3
 SERIES_S = 10.0
 """Seconds after which a new series begins: what was measured before is then safe."""
 
@@ -316,22 +315,3 @@ def _clock(threads: int) -> tuple[Callable[[], float], str]:
     if threads == 1 and info.resolution <= _FINE_S:
         return time.thread_time, "whole model, processor time of its one thread"
     return time.perf_counter, "whole model"
-
-
-def check_unfinished(bundle: Bundle, settings: Settings, unfinished: Any) -> Any:
-    """What an interrupted measurement has left, if it can be gone on with.
-
-    Raises:
-        ProbeError: PLN606 if it was measured in another way.
-    """
-    if unfinished is None:
-        return None
-    before, now = unfinished.get("settings", {}), settings.as_dict()
-    for key in now:
-        if before.get(key) != now[key]:
-            raise ProbeError(
-                f"the unfinished profile was measured with {key} {before.get(key)}, not {now[key]}",
-                code="PLN606",
-                hint="give the same flags, or leave out `--resume`",
-            )
-    return unfinished

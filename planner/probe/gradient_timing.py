@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .bundle import random_input
 from .errors import ProbeError
-from .forward import WARM_UPS
 from .sessions import SessionMaker
+from .settings import WARM_UPS
 from .statistics import timing
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import time
 from typing import Any, Iterable, NamedTuple, Sequence
 
 from .bundle import Bundle
+from .errors import ProbeError
 from .settings import Settings
 from .statistics import scaled, timing
 
@@ -143,3 +144,22 @@ def _settle(timings: dict[str, dict[str, Any]], whole_s: float) -> None:
     difference = whole_s - sum(entry["typical_s"] for entry in timings.values())
     if largest["typical_s"] + difference > 0:
         largest["typical_s"] += difference
+
+
+def check_unfinished(bundle: Bundle, settings: Settings, unfinished: Any) -> Any:
+    """What an interrupted measurement has left, if it can be gone on with.
+
+    Raises:
+        ProbeError: PLN606 if it was measured in another way.
+    """
+    if unfinished is None:
+        return None
+    before, now = unfinished.get("settings", {}), settings.as_dict()
+    for key in now:
+        if before.get(key) != now[key]:
+            raise ProbeError(
+                f"the unfinished profile was measured with {key} {before.get(key)}, not {now[key]}",
+                code="PLN606",
+                hint="give the same flags, or leave out `--resume`",
+            )
+    return unfinished

@@ -6,12 +6,11 @@ import time
 from typing import Any
 
 from .bundle import Bundle
-from .forward import WARM_UPS, check_unfinished
-from .measurements import Samples, finish_measurement, start_measurement
+from .measurements import Samples, check_unfinished, finish_measurement, start_measurement
 from .providers import short_name
 from .reporting import Reporter
 from .sessions import SessionMaker
-from .settings import Settings
+from .settings import WARM_UPS, Settings
 from .statistics import timing
 
 _REASON = "they are one segment: the provider computes them without waiting in between"

@@ -64,3 +64,6 @@ class Settings:
             "seed": self.seed,
             "method": self.method,
         }
+
+
+WARM_UPS = 3

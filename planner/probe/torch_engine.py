@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .errors import ProbeError
-from .forward import WARM_UPS, check_unfinished
-from .measurements import empty_measurement
+from .measurements import check_unfinished, empty_measurement
+from .settings import WARM_UPS
 from .statistics import scaled, timing, typical
 from .torch_operators import to_tensor
 from .torch_program import Program, is_out_of_memory
