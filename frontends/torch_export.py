@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, PlannerError, raise_all
-from planner.frontend_api import ExampleInputs, LoadOptions
+from planner.frontend_api import ExampleInputs, LoadOptions, SplitPlan
 from planner.frontends.torch_export_archive import looks_exported, read_archive
 from planner.frontends.torch_export_build import build_program
 from planner.frontends.torch_export_json import read_json
+from planner.frontends.torch_export_kinds import is_module, is_program
 from planner.frontends.torch_program import Program
 from planner.graphs import Graph
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from planner.plans import Plan
-
-_MODULE = ("torch.nn.modules.module", "Module")
-_PROGRAM = ("torch.export.exported_program", "ExportedProgram")
 
 
 class TorchExportFrontend:
@@ -60,7 +56,7 @@ class TorchExportFrontend:
         return _graph(program, canonical_text(program), options, program.name)
 
     def split(
-        self, source: object, plan: Plan, *, inputs: ExampleInputs | None, shares_ties: bool
+        self, source: object, plan: SplitPlan, *, inputs: ExampleInputs | None, shares_ties: bool
     ) -> tuple[nn.Module, ...]:
         """Cut a live program where a plan says; see `planner.split_module`.
 
@@ -93,17 +89,6 @@ def read_file(data: bytes | Path, *, where: str, options: LoadOptions) -> tuple[
         raise InputError(text, code="PLN140", where=where) from None
 
 
-def is_program(source: object) -> bool:
-    """Whether `source` is a `torch.export.ExportedProgram`; torch is not imported."""
-    return _PROGRAM in _bases(source)
-
-
-def is_module(source: object) -> bool:
-    """Whether `source` is a `torch.nn.Module` that is no TorchScript; torch is not imported."""
-    bases = _bases(source)
-    return _MODULE in bases and not any(module.startswith("torch.jit.") for module, _ in bases)
-
-
 def canonical_text(program: Program) -> str:
     """All that a plan may depend on; places in the source are left out."""
     calls = [
@@ -111,10 +96,6 @@ def canonical_text(program: Program) -> str:
         for c in program.calls
     ]
     return repr((program.inputs, program.weights, calls, program.outputs))
-
-
-def _bases(source: object) -> list[tuple[str, str]]:
-    return [(base.__module__, base.__qualname__) for base in type(source).__mro__]
 
 
 def _graph(program: Program, content: str, options: LoadOptions, where: str) -> Graph:

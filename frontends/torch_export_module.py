@@ -11,9 +11,9 @@ import torch
 
 from planner.errors import InputError, PlanError, PlannerError, shorten
 from planner.frontend_api import ExampleInputs, LoadOptions
-from planner.frontends.torch_export import is_program
 from planner.frontends.torch_export_build import build_program
 from planner.frontends.torch_export_examples import bind_examples, forward_text, spec_texts
+from planner.frontends.torch_export_kinds import is_program
 from planner.frontends.torch_export_live import read_live
 from planner.frontends.torch_export_names import source_place
 from planner.frontends.torch_program import Program

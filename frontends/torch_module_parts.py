@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from planner.errors import PlanError
-from planner.frontend_api import LoadOptions
+from planner.frontend_api import LoadOptions, SplitPlan
 from planner.frontends.torch_cuts import Cutter, Part
 from planner.frontends.torch_draft import result_names, step_names, torch_graph
 from planner.frontends.torch_part_module import ModulePart
@@ -25,8 +25,6 @@ from planner.frontends.torch_steps import StepReader, Steps
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from planner.plans import Plan
-
 _MAX_LISTED = 5
 _AUTOCAST_ARGUMENTS = 4
 
@@ -34,7 +32,7 @@ _AUTOCAST_ARGUMENTS = 4
 def split_exported(
     exported: ExportedProgram,
     program: Program,
-    plan: Plan,
+    plan: SplitPlan,
     *,
     module: nn.Module | None,
     shares_ties: bool,
@@ -62,7 +60,7 @@ def split_exported(
     tensors = result_names(program, steps, names)
     crossing = _crossing_inputs(program, plan)
     inputs = [value.name for value in program.inputs]
-    count = len(plan.head.hosts)
+    count = len(plan.hosts)
     parts = Cutter(steps, hosts, inputs=inputs, crossing=crossing, n_parts=count).parts
     _check_crossing(plan, parts, tensors)
     ties = _ties(program, steps, parts)
@@ -84,7 +82,7 @@ def split_exported(
     return tuple(built)
 
 
-def _hosts_of_steps(program: Program, plan: Plan, names: Mapping[str, str]) -> dict[str, int]:
+def _hosts_of_steps(program: Program, plan: SplitPlan, names: Mapping[str, str]) -> dict[str, int]:
     """The host of every step that the plan places, by the call's name."""
     graph = torch_graph(program, options=LoadOptions(), digest="", where="module")
     mine, theirs = set(graph.operator_index), set(plan.placement)
@@ -98,22 +96,22 @@ def _hosts_of_steps(program: Program, plan: Plan, names: Mapping[str, str]) -> d
             where="plan",
             hint="plan with `planner.load(module, inputs)`, in the same mode",
         )
-    index = {host: number for number, host in enumerate(plan.head.hosts)}
+    index = {host: number for number, host in enumerate(plan.hosts)}
     placed = {name: index[host] for name, host in plan.placement.items()}
     return {call: placed[name] for call, name in names.items() if name in placed}
 
 
-def _crossing_inputs(program: Program, plan: Plan) -> list[set[str]]:
+def _crossing_inputs(program: Program, plan: SplitPlan) -> list[set[str]]:
     """The program's inputs that the plan sends over each link."""
     inputs = {value.name for value in program.inputs}
-    links: list[set[str]] = [set() for _ in plan.head.hosts[1:]]
+    links: list[set[str]] = [set() for _ in plan.hosts[1:]]
     for entry in plan.crossing:
         if entry.kind == "tensor" and entry.producer is None and entry.tensor in inputs:
             links[entry.link].add(entry.tensor)
     return links
 
 
-def _check_crossing(plan: Plan, parts: list[Part], tensors: Mapping[str, str]) -> None:
+def _check_crossing(plan: SplitPlan, parts: list[Part], tensors: Mapping[str, str]) -> None:
     for link, part in enumerate(parts[:-1]):
         mine = {tensors[name] for name in part.gives}
         theirs = {e.tensor for e in plan.crossing if e.kind == "tensor" and e.link == link}
@@ -146,9 +144,9 @@ def _ties(program: Program, steps: Steps, parts: list[Part]) -> list[tuple[str, 
     ]
 
 
-def _straddling(plan: Plan, ties: list[tuple[str, ...]]) -> PlanError:
+def _straddling(plan: SplitPlan, ties: list[tuple[str, ...]]) -> PlanError:
     first = next(own[0] for own in ties if own)
-    readers = [host for host, own in zip(plan.head.hosts, ties, strict=True) if first in own]
+    readers = [host for host, own in zip(plan.hosts, ties, strict=True) if first in own]
     where = " and ".join(f"`{host}`" for host in readers)
     return PlanError(
         f"parameter `{first}` is read on {where}",

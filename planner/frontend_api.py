@@ -21,13 +21,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from planner.dtypes import BITS
 from planner.errors import InputError, name_hint
 from planner.graphs import Graph
 from planner.operators import Shape
 from planner.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _SPEC = r"(?s:(?P<name>.+):)?(?P<dtype>[a-z][a-z0-9]*)\[(?P<dims>[^\[\]]*)\]"
 
@@ -132,6 +135,52 @@ class LiveFrontend(Protocol):
         Raises:
             PlannerError: If the model cannot be read.
         """
+
+
+class CrossingTensor(Protocol):
+    """What a split must know of one thing that crosses a link: `PlanHead.crossing` has them."""
+
+    @property
+    def kind(self) -> str:
+        """`tensor` or `labels`."""
+
+    @property
+    def tensor(self) -> str:
+        """Its name in the graph."""
+
+    @property
+    def link(self) -> int:
+        """The link, counted from the first host."""
+
+    @property
+    def producer(self) -> str | None:
+        """The operator that makes it; None for inputs and labels."""
+
+
+class SplitPlan(Protocol):
+    """What a split must know of a plan, and a `Plan` has."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the hosts, in route order."""
+
+    @property
+    def placement(self) -> Mapping[str, str]:
+        """Host name of every operator."""
+
+    @property
+    def crossing(self) -> Sequence[CrossingTensor]:
+        """What crosses the links."""
+
+
+@runtime_checkable
+class SplittingFrontend(LiveFrontend, Protocol):
+    """A frontend that can also cut the models that it reads."""
+
+    def split(
+        self, source: object, plan: SplitPlan, *, inputs: ExampleInputs | None, shares_ties: bool
+    ) -> tuple[nn.Module, ...]:
+        """The parts of `source`, one for each host of the plan, in the order of the route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 from planner.errors import PlanError
-from planner.frontend_api import ExampleInputs, LiveFrontend
+from planner.frontend_api import ExampleInputs, SplittingFrontend
 from planner.loading import live_frontend_of
 from planner.plans import Plan
 
@@ -13,16 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 Ties = Literal["refuse", "share"]
-
-
-@runtime_checkable
-class SplittingFrontend(LiveFrontend, Protocol):
-    """A frontend that can also cut the models that it reads."""
-
-    def split(
-        self, source: object, plan: Plan, *, inputs: ExampleInputs | None, shares_ties: bool
-    ) -> tuple[nn.Module, ...]:
-        """The parts of `source`, one for each host of the plan, in the order of the route."""
 
 
 def split_module(

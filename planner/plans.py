@@ -186,6 +186,11 @@ class Plan:
     placement: Mapping[str, str]
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the hosts, in route order."""
+        return self.head.hosts
+
+    @property
     def total_s(self) -> float:
         """Seconds of one round."""
         return self.head.total_s

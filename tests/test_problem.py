@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 
 import planner
-from planner import registry
 from planner.cost_files import Costs, check_costs
 from planner.errors import PlanError, PlannerError, PluginError, SolverError
 from planner.graphs import Graph
 from planner.networks import Network, network_of
 from planner.problems import Problem
 from planner.quantisation import MAX_TICKS
-from planner.solutions import Capabilities, Certificate, Limits, Solution, Status, bounded_solution
+from planner.solutions import (
+    SOLVERS,
+    Capabilities,
+    Certificate,
+    Limits,
+    Solution,
+    Status,
+    bounded_solution,
+)
 from planner.solving import solve
 from tests.cli import run_planner
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
@@ -353,7 +360,7 @@ class _Liar:
         self.error = error
 
     def solve(self, problem: Problem, *, limits: Limits) -> Solution:
-        honest = registry.SOLVERS.peek("networkx").solve(problem, limits=limits)
+        honest = SOLVERS.peek("networkx").solve(problem, limits=limits)
         return replace(
             honest,
             certificate=Certificate(
@@ -367,7 +374,7 @@ class _Liar:
 def test_an_answer_that_contradicts_the_evaluator_is_a_defect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(registry.SOLVERS._loaded, "segments", _Liar(2**50))
+    monkeypatch.setitem(SOLVERS._loaded, "segments", _Liar(2**50))
     with pytest.raises(SolverError) as caught:
         planner.plan(*make(), baselines=())
     assert (caught.value.code, caught.value.exit_code) == ("PLN502", 70)
@@ -389,13 +396,13 @@ def test_a_solver_that_stops_without_a_proof_makes_no_optimal_plan(
 ) -> None:
     class Cut(_Liar):
         def solve(self, problem: Problem, *, limits: Limits) -> Solution:
-            honest = registry.SOLVERS.peek("networkx").solve(problem, limits=limits)
+            honest = SOLVERS.peek("networkx").solve(problem, limits=limits)
             certificate = Certificate(
                 value=honest.value, lower_bound=honest.value - 1, quantum_s=honest.quantum_s
             )
             return replace(honest, solver=self.name, certificate=certificate, status=Status.LIMIT)
 
-    monkeypatch.setitem(registry.SOLVERS._loaded, "segments", Cut(0))
+    monkeypatch.setitem(SOLVERS._loaded, "segments", Cut(0))
     graph_file, costs_file = tmp_path / "graph.json", tmp_path / "costs.json"
     graph_file.write_text(ONE_OPERATOR)
     graph = planner.load(graph_file)
