@@ -18,7 +18,7 @@ from planner.arrays import IntArray
 from planner.block_hashes import Hashes
 from planner.graphs import Graph
 from planner.operators import GRAPH_INPUT
-from planner.pivots import comparable
+from planner.ordering import comparable
 
 MAX_PERIOD = 64
 """Repeated sequences of more sections than this are not looked for."""

@@ -18,7 +18,7 @@ from planner.arrays import BoolArray, IntArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints, feasible_extremes
 from planner.memory_demands import nothing_fits
-from planner.pivots import comparable
+from planner.ordering import comparable
 
 if TYPE_CHECKING:
     from planner.problems import Problem

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner import cbc
 from planner.arrays import IntArray
 from planner.errors import SolverError
 from planner.milp_answers import MilpAnswer, MilpStatus, require_feasible, whole, with_bound
@@ -48,12 +49,6 @@ TOLERANCE = 1e-12
 
 Linear = tuple[list[tuple[pulp.LpVariable, float]], float]
 """Variables with coefficients, and a constant."""
-
-
-def bundled_cbc() -> Path | None:
-    """The CBC that PuLP carries for this platform, if it does."""
-    path = Path(pulp.PULP_CBC_CMD.pulp_cbc_path).resolve()
-    return path if path.is_file() else None
 
 
 @dataclass(eq=False)
@@ -201,7 +196,7 @@ class _Model:
 def _run_engine(engine: str, path: Path, options: EngineOptions) -> EngineAnswer:
     match engine:
         case "cbc":
-            executable = bundled_cbc()
+            executable = cbc.bundled_cbc()
             if executable is None:
                 raise absent_engine("cbc", "pip install --force-reinstall 'pulp>=3.3,<4'")
             return run_cbc(executable, path, options)

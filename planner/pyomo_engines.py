@@ -57,9 +57,9 @@ def default_cbc() -> Path:
     Raises:
         PluginError: If there is none (exit status 4).
     """
-    from planner.pulp_models import bundled_cbc
+    from planner import cbc  # loads PuLP
 
-    found = bundled_cbc() or shutil.which("cbc")
+    found = cbc.bundled_cbc() or shutil.which("cbc")
     if found is None:
         raise absent_engine("cbc", "pip install --force-reinstall 'pulp>=3.3,<4'")
     return Path(found)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from planner import milp_engines, pulp_models, pyomo_engines
+from planner import cbc, milp_engines, pyomo_engines
 from planner.errors import PlanError, PluginError, SolverError
 from planner.formulation import build_problem
 from planner.milp_engines import cbc_bound
@@ -22,7 +22,7 @@ from planner.solving import solve
 from tests.milp_problems import limited_case, random_case
 
 SOLVERS = ["pulp", "pyomo"]
-REAL_CBC = pulp_models.bundled_cbc()
+REAL_CBC = cbc.bundled_cbc()
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="engines are shell scripts here")
 
 
@@ -63,7 +63,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         path.chmod(0o755)
-        monkeypatch.setattr(pulp_models, "bundled_cbc", lambda: path)
+        monkeypatch.setattr(cbc, "bundled_cbc", lambda: path)
 
     return replace
 
@@ -100,7 +100,7 @@ def test_an_absent_engine_is_said_with_what_helps(
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_no_cbc_at_all(name: str, problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulp_models, "bundled_cbc", lambda: None)
+    monkeypatch.setattr(cbc, "bundled_cbc", lambda: None)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(PluginError, match="`cbc` is not installed") as caught:
         solve(problem, name)
