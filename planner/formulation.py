@@ -13,10 +13,11 @@ from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.feasibility import Constraints
 from planner.graphs import Graph
+from planner.instance import LABELS, LATENCY, TiedParameters, Transfers
 from planner.memory_demands import memory_demand
 from planner.operators import GRAPH_INPUT
 from planner.pricing import priced
-from planner.problems import LABELS, LATENCY, Problem, TiedParameters, Transfers
+from planner.problems import Problem
 from planner.scenarios import Scenario
 
 

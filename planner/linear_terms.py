@@ -7,20 +7,16 @@ terms, computed once per graph, and one placement in all states is one vector of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
+from planner.instance import Instance
 from planner.terms import Terms
-
-if TYPE_CHECKING:
-    from planner.problems import Problem
 
 Basis = tuple[Terms[np.float64], ...]
 
 
-def state_of(problem: Problem) -> FloatArray:
+def state_of(problem: Instance) -> FloatArray:
     """The parameters of the current state, all ≥ 0; shape [hosts + 3 · links].
 
     Slowness of every host, then 1 / uplink, 1 / downlink and latency of every link.
@@ -35,7 +31,7 @@ def state_of(problem: Problem) -> FloatArray:
     )
 
 
-def basis_of(problem: Problem) -> Basis:
+def basis_of(problem: Instance) -> Basis:
     """Terms per unit of each parameter of `state_of`; made once and shared between states.
 
     The seconds of a state are the sum of its parameters times these, but for rounding.
@@ -43,7 +39,7 @@ def basis_of(problem: Problem) -> Basis:
     return problem.shared("basis", lambda: (*_compute_rows(problem), *_link_rows(problem)))
 
 
-def coefficients(problem: Problem, placements: IntArray) -> FloatArray:
+def coefficients(problem: Instance, placements: IntArray) -> FloatArray:
     """What each placement costs per unit of each parameter.
 
     Args:
@@ -57,7 +53,7 @@ def coefficients(problem: Problem, placements: IntArray) -> FloatArray:
     return np.stack([problem.totals(terms, placements) for terms in basis_of(problem)], axis=1)
 
 
-def _compute_rows(problem: Problem) -> list[Terms[np.float64]]:
+def _compute_rows(problem: Instance) -> list[Terms[np.float64]]:
     rounds = float(problem.workload.iterations)
     rows = []
     for host in range(problem.n_hosts):
@@ -67,7 +63,7 @@ def _compute_rows(problem: Problem) -> list[Terms[np.float64]]:
     return rows
 
 
-def _link_rows(problem: Problem) -> list[Terms[np.float64]]:
+def _link_rows(problem: Instance) -> list[Terms[np.float64]]:
     rounds, x = float(problem.workload.iterations), problem.transfers
     hosts = np.arange(problem.n_hosts)[:, None]
     rows = []
@@ -87,7 +83,7 @@ def _link_rows(problem: Problem) -> list[Terms[np.float64]]:
 
 
 def _terms(
-    problem: Problem,
+    problem: Instance,
     *,
     unary: FloatArray | None = None,
     transfer: FloatArray | None = None,

@@ -9,18 +9,14 @@ docs/theory.md, §16.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
+from planner.instance import Instance
 from planner.prefixes import steadiest_prefix
 from planner.quantisation import feasible_placements, in_ticks
-from planner.scenarios import Objective
-from planner.terms import Terms
-
-if TYPE_CHECKING:
-    from planner.problems import Problem
+from planner.terms import Terms, Ticks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +30,7 @@ class Goal:
         bound: Ticks that some feasible placement does not exceed.
     """
 
-    problem: Problem
+    problem: Instance
     parts: tuple[Terms[np.int64], ...]
     quantum_s: float
     bound: int
@@ -57,13 +53,13 @@ class Goal:
         return 2 * value < self.bound
 
 
-def goal_of(problem: Problem) -> Goal:
-    """What is minimised in the current state; `Problem.goal` keeps it."""
-    if problem.workload.objective is Objective.DELAY:
-        ticks = problem.ticks
-        return Goal(
-            problem=problem, parts=(ticks.terms,), quantum_s=ticks.quantum_s, bound=ticks.bound
-        )
+def delay_goal(problem: Instance, ticks: Ticks) -> Goal:
+    """The delay of a round, in the ticks of the current state; `Problem.goal` keeps it."""
+    return Goal(problem=problem, parts=(ticks.terms,), quantum_s=ticks.quantum_s, bound=ticks.bound)
+
+
+def throughput_goal(problem: Instance) -> Goal:
+    """The slowest stage of a pipeline; `Problem.goal` keeps it."""
     stages = stage_seconds(problem)
     flat = np.stack([stage.flat() for stage in stages])
     known = feasible_placements(problem)
@@ -79,7 +75,7 @@ def goal_of(problem: Problem) -> Goal:
     return Goal(problem=problem, parts=parts, quantum_s=quantum_s, bound=bound)
 
 
-def stage_seconds(problem: Problem) -> tuple[Terms[np.float64], ...]:
+def stage_seconds(problem: Instance) -> tuple[Terms[np.float64], ...]:
     """What every stage spends on one mini-batch: hosts, then links up, then links down."""
     hosts = np.arange(problem.n_hosts)[:, None]
     compute = problem.compute_s / problem.speed[:, None]
@@ -105,7 +101,7 @@ def stage_seconds(problem: Problem) -> tuple[Terms[np.float64], ...]:
 
 
 def _stage(
-    problem: Problem,
+    problem: Instance,
     *,
     unary: FloatArray,
     transfer: FloatArray | None = None,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import BoolArray, IntArray
+from planner.instance import Instance
 from planner.terms import Number, Terms
-
-if TYPE_CHECKING:
-    from planner.problems import Problem
 
 
 def best_prefix(
-    problem: Problem, terms: Terms[Number], allowed: BoolArray | None = None
+    problem: Instance, terms: Terms[Number], allowed: BoolArray | None = None
 ) -> IntArray | None:
     """The best placement along the graph's topological order, or None if none is feasible.
 
@@ -54,7 +51,7 @@ def best_prefix(
 
 
 def steadiest_prefix(
-    problem: Problem, stages: Sequence[Terms[Number]], allowed: BoolArray | None = None
+    problem: Instance, stages: Sequence[Terms[Number]], allowed: BoolArray | None = None
 ) -> IntArray | None:
     """The prefix with the fastest slowest stage, or None if none is feasible; two hosts.
 
@@ -74,7 +71,7 @@ def steadiest_prefix(
     return np.asarray(np.arange(problem.n_operators) >= position, np.int64)
 
 
-def feasible_positions(problem: Problem) -> BoolArray:
+def feasible_positions(problem: Instance) -> BoolArray:
     """Which cut positions of the order keep the rules; shape [links, operators + 1].
 
     With two hosts the memory limits, too. With more they bind several positions at a time, and
@@ -86,7 +83,7 @@ def feasible_positions(problem: Problem) -> BoolArray:
     return feasible
 
 
-def prefix_costs(problem: Problem, terms: Terms[Number], link: int) -> npt.NDArray[Number]:
+def prefix_costs(problem: Instance, terms: Terms[Number], link: int) -> npt.NDArray[Number]:
     """What depends on the cut position of one link: the hosts' difference and the crossings.
 
     Returns:

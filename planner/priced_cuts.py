@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
+from planner.instance import LATENCY
 from planner.minimum_cuts import minimum_cut
 from planner.networks import Network, network_of
-from planner.problems import LATENCY
 from planner.quantisation import MAX_TICKS
 from planner.terms import Terms, Ticks
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.feasibility import feasible_extremes
+from planner.instance import Instance
 from planner.linear_terms import basis_of, coefficients, state_of
 from planner.prefixes import best_prefix, feasible_positions, prefix_costs
 from planner.terms import Ticks
-
-if TYPE_CHECKING:
-    from planner.problems import Problem
 
 MIN_EXPONENT = -1074
 """A float64 has nothing smaller than 2 to this."""
@@ -22,7 +18,7 @@ MAX_TICKS = 2**60
 """The sum of all finite costs stays below this, so that int64 flows cannot overflow."""
 
 
-def quantise(problem: Problem) -> Ticks:
+def quantise(problem: Instance) -> Ticks:
     """Whole ticks for the current state.
 
     A cost above the value of some feasible placement is in no best cut: it is clipped to one tick
@@ -81,7 +77,7 @@ def _scaled(values: FloatArray, exponent: int) -> FloatArray:
     return np.ldexp(values, exponent)
 
 
-def _good_placement(problem: Problem) -> IntArray | None:
+def _good_placement(problem: Instance) -> IntArray | None:
     """The best of some feasible placements, or None if none is known."""
     known = feasible_placements(problem)
     if len(known) < 2:
@@ -91,7 +87,7 @@ def _good_placement(problem: Problem) -> IntArray | None:
     return best
 
 
-def feasible_placements(problem: Problem) -> list[IntArray]:
+def feasible_placements(problem: Instance) -> list[IntArray]:
     """Some placements that keep all rules and limits: extremes, the best prefix, the incumbent.
 
     With two hosts only the one of them with the least delay, and the incumbent.
@@ -114,7 +110,7 @@ def feasible_placements(problem: Problem) -> list[IntArray]:
 
 
 def _two_host_candidates(
-    problem: Problem, latest: IntArray, earliest: IntArray
+    problem: Instance, latest: IntArray, earliest: IntArray
 ) -> tuple[IntArray, FloatArray]:
     """Cut positions of all feasible prefixes, -2 for `latest` and -1 for `earliest`, and what each
     costs per unit of the state; made once and shared between states.
@@ -137,7 +133,7 @@ def _two_host_candidates(
     return problem.shared("candidates", build)
 
 
-def rounding_s(problem: Problem, quantum_s: float) -> float:
+def rounding_s(problem: Instance, quantum_s: float) -> float:
     """How far whole ticks may be from the seconds they stand for, in any placement.
 
     Half a tick for each cost that a placement pays: one for every operator, transfer and link, and

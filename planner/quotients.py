@@ -13,7 +13,8 @@ import numpy as np
 
 from planner.arrays import FloatArray, IntArray
 from planner.feasibility import Constraints
-from planner.problems import Problem, Transfers
+from planner.instance import Transfers
+from planner.problems import Problem
 from planner.terms import Number, Terms
 
 

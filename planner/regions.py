@@ -20,9 +20,9 @@ from planner.cut_scans import Spans, spans_of
 from planner.follower_pairs import followers_of
 from planner.gap_cuts import GapCuts, MinimumCut
 from planner.gaps import gaps_of
+from planner.instance import LATENCY
 from planner.passing import chain_ends, handing_on
 from planner.pivots import Layout, find_layout
-from planner.problems import LATENCY
 
 if TYPE_CHECKING:
     from planner.problems import Problem
