@@ -19,12 +19,12 @@ from split_run import Cut, environment
 
 import planner
 from planner import zoo
+from planner.files.values import JsonValue
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_parts import with_types
 from planner.graphs import Graph
 from planner.profile_files import Measurement, read_profile
 from planner.profiling import MeasureOptions, take_profile
-from planner.values import JsonValue
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet", "gpt2")
 SEQUENCE = 32

@@ -14,9 +14,9 @@ from split_run import Cut, Order, Run, hosts
 import planner
 from planner.cost_files import Costs, check_costs
 from planner.evaluation import Delay
+from planner.files.values import JsonValue
 from planner.graphs import Graph
 from planner.probe.statistics import typical
-from planner.values import JsonValue
 
 RATES = (5e7, 2e8, 1e9)
 CANDIDATES = (1e8, 5e8, 2e9, 5e9)

@@ -23,11 +23,11 @@ from results import Machine, Record, rounded
 import planner
 from planner import zoo
 from planner.cost_files import Costs, LinkEntry, check_costs
+from planner.files.values import JsonValue
 from planner.frontend_api import LoadOptions
 from planner.graphs import Graph
 from planner.profile_files import Profile, read_profile
 from planner.profiling import MeasureOptions, take_profile
-from planner.values import JsonValue
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet", "gpt2")
 SERVERS = (2.0, 10.0)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from planner.documents import Items, StrictModel, parse_json, validate
 from planner.errors import PluginError, nearest
+from planner.files.documents import Items, StrictModel, parse_json, validate
 
 Positive = Annotated[float, Field(gt=0)]
 

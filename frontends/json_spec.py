@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from planner.assembly import assemble
-from planner.documents import check_kind, parse_json, read_bytes, validate
 from planner.drafts import (
     Draft,
     DraftOperator,
@@ -18,12 +17,13 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.errors import GraphError, InputError, raise_all
+from planner.files.documents import check_kind, parse_json, read_bytes, validate
+from planner.files.globs import matching
+from planner.files.values import JsonValue
 from planner.frontend_api import LoadOptions
-from planner.globs import matching
 from planner.graph_files import GraphFile, NodeEntry, SizedEntry, TensorEntry
 from planner.graphs import Graph
 from planner.operators import AttributeValue
-from planner.values import JsonValue
 
 
 class JsonSpec:

@@ -17,10 +17,10 @@ import onnx
 from planner.drafts import DraftParameter
 from planner.dtypes import BITS, count_elements, is_floating, size_in_bytes
 from planner.errors import GraphError, InputError
+from planner.files.globs import matching
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_tensors import TensorChecker
-from planner.globs import matching
 from planner.operations import REARRANGING
 from planner.operators import Shape
 

@@ -13,8 +13,8 @@ import onnx.defs
 import onnx.inliner
 from google.protobuf.message import DecodeError
 
-from planner.documents import unreadable
 from planner.errors import GraphError, InputError, PlannerError, raise_all
+from planner.files.documents import unreadable
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
@@ -98,7 +98,7 @@ def _opened(data: bytes | Path, where: str) -> Iterator[bytes | mmap.mmap]:
 def not_a_model(content: bytes | mmap.mmap, where: str, detail: str) -> InputError:
     """PLN112, with a guess at what the file is instead."""
     head = bytes(content[:512])
-    from planner.file_kinds import guess_kind  # only once something is wrong
+    from planner.files.kinds import guess_kind  # only once something is wrong
 
     kind = guess_kind(head)
     if not head:

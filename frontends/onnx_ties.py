@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from planner.drafts import Draft, DraftOperator, DraftParameter, OperandKind
+from planner.files.globs import matching
 from planner.frontends.onnx_parameters import Role, role_at
-from planner.globs import matching
 
 Reading = tuple[int, int]
 """Position of an operator in the draft, and of the operand in that operator."""

@@ -16,13 +16,13 @@ from planner.drafts import (
 )
 from planner.dtypes import BITS, is_floating, size_in_bytes
 from planner.errors import GraphError
+from planner.files.globs import matching
 from planner.frontend_api import LoadOptions
 from planner.frontends.rebatching import at_batch
 from planner.frontends.torch_forms import attributes, no_weights
 from planner.frontends.torch_names import operator_names
 from planner.frontends.torch_program import Program, Value, Weight, WeightKind
 from planner.frontends.torch_steps import Step, StepReader, Steps
-from planner.globs import matching
 from planner.graphs import Graph
 
 _MAX_LISTED = 5

@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.documents import unreadable
 from planner.errors import InputError, shorten
+from planner.files.documents import unreadable
 from planner.frontends.torch_export_places import Place
 
 MAX_ENTRIES = 1_000_000
@@ -216,7 +216,7 @@ def _no_zip(file: io.IOBase, reason: str, where: str) -> InputError:
     head = file.read(512)
     if head.startswith(b"PK\x03\x04"):
         return _damaged(reason[:1].lower() + reason[1:] or "it is cut off", where)
-    from planner.file_kinds import guess_kind  # only once something is wrong
+    from planner.files.kinds import guess_kind  # only once something is wrong
 
     kind = guess_kind(head)
     text = f"it looks like {kind}" if kind else "it is no zip archive"

@@ -16,8 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from planner.documents import check_regular, unreadable
 from planner.errors import InputError
+from planner.files.documents import check_regular, unreadable
 from planner.frontends.torchscript_pickle import Contents, PickleError, read_contents
 
 MAX_ENTRIES = 200_000
@@ -88,7 +88,7 @@ def read_archive(data: bytes | Path, *, where: str) -> Archive:
             reason = "it holds pickled weights or a pickled module, expected a program"
             raise not_torchscript(where, reason, _EXPORT_HINT)
         if head[:2] != b"PK":
-            from planner.file_kinds import guess_kind  # only once something is wrong
+            from planner.files.kinds import guess_kind  # only once something is wrong
 
             file.seek(0)
             kind = guess_kind(file.read(512))

@@ -9,6 +9,7 @@ from importlib import import_module
 from planner.arrays import IntArray
 from planner.cost_files import Costs
 from planner.errors import PlannerError
+from planner.files.values import JsonValue
 from planner.formulation import formulate
 from planner.graphs import Graph
 from planner.outcomes import objective_s
@@ -17,7 +18,6 @@ from planner.pricing import priced
 from planner.problems import Problem
 from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve
-from planner.values import JsonValue
 
 MAX_OPERATORS = {"networkx": 5_000, "pulp": 1_500, "pyomo": 1_500}
 """Graphs above this are left to faster solvers, unless one is asked for by name."""

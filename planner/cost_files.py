@@ -17,7 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from planner.documents import (
+from planner.dtypes import WIRE_DTYPES
+from planner.errors import InputError, PlannerError, name_hint, raise_all
+from planner.files.documents import (
     WHOLE,
     Items,
     StrictModel,
@@ -27,11 +29,9 @@ from planner.documents import (
     read_bytes,
     validate,
 )
-from planner.dtypes import WIRE_DTYPES
-from planner.errors import InputError, PlannerError, name_hint, raise_all
+from planner.files.values import JsonValue
 from planner.input_entries import InputEntry
 from planner.profile_entries import ProfileEntry, settled
-from planner.values import JsonValue
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""

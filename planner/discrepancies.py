@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import inf, isfinite
 
+from planner.files.values import JsonValue
 from planner.units import format_bytes, format_memory, format_seconds
-from planner.values import JsonValue
 
 RELATIVE_TOLERANCE = 1e-9
 """Two sums of the same seconds may differ by so much; bytes and counts may not differ at all."""

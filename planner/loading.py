@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from planner.documents import check_regular, unreadable
 from planner.errors import InputError, PlannerError, PluginError, raise_all
+from planner.files.documents import check_regular, unreadable
 from planner.frontend_api import FRONTENDS, Frontend, LiveFrontend, LoadOptions
 from planner.graphs import Graph
 
@@ -163,7 +163,7 @@ def _find(data: bytes | Path, head: bytes, where: str) -> Frontend:
         return FRONTENDS.get(recognised)
     if broken is not None:
         raise broken
-    from planner.file_kinds import guess_kind  # only once nothing reads the file
+    from planner.files.kinds import guess_kind  # only once nothing reads the file
 
     named = f"its suffix is `{suffix}` and " if suffix else ""
     kind = guess_kind(head)

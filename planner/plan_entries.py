@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.discrepancies import Ledger
+from planner.files.values import JsonValue
 from planner.graphs import Graph
 from planner.outcomes import outcome_of
 from planner.plans import Plan
 from planner.scenarios import Scenario
-from planner.values import JsonValue
 
 Entries = dict[str, JsonValue]
 """By the name that they have in a plan file."""

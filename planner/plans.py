@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from planner.documents import WHOLE, Items, StrictModel, read_document
 from planner.errors import InputError
 from planner.evaluation import Delay
+from planner.files.documents import WHOLE, Items, StrictModel, read_document
+from planner.files.values import JsonValue
 from planner.modules import ModuleRow, placement_by_module
 from planner.solutions import Status
-from planner.values import JsonValue
 
 Seconds = Annotated[float, Field(ge=0)]
 ByteCount = Annotated[int, Field(ge=0), WHOLE]

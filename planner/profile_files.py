@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
-from planner.documents import (
+from planner.errors import InputError, PlannerError, raise_all
+from planner.files.documents import (
     WHOLE,
     Items,
     StrictModel,
@@ -19,8 +20,7 @@ from planner.documents import (
     read_bytes,
     validate,
 )
-from planner.errors import InputError, PlannerError, raise_all
-from planner.values import JsonValue
+from planner.files.values import JsonValue
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""

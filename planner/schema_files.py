@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from planner.cost_files import Costs
 from planner.errors import InputError, name_hint
+from planner.files.writing import json_text
 from planner.graph_files import GraphFile
 from planner.plans import PlanFile
 from planner.profile_files import Profile
 from planner.table_files import TableFile
-from planner.writing import json_text
 
 FORMATS: dict[str, type[BaseModel]] = {
     "graph.v1": GraphFile,

@@ -9,6 +9,7 @@ from planner.certificate_checks import Case
 from planner.discrepancies import Finding, Ledger
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation import violations
+from planner.files.values import JsonValue
 from planner.memory_demands import shortages
 from planner.optimum_checks import Bounds, compare_bounds
 from planner.outcomes import objective_s
@@ -20,7 +21,6 @@ from planner.scenarios import Objective
 from planner.solutions import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.solving import AUTO, solve
 from planner.units import format_seconds
-from planner.values import JsonValue
 
 EXIT_NO_ANSWER = 5
 

@@ -11,13 +11,13 @@ from pydantic import Field
 
 from planner.arrays import FloatArray
 from planner.cost_files import MAX_RATE, MIN_RATE
-from planner.documents import (
+from planner.errors import InputError, PlannerError, raise_all
+from planner.files.documents import (
     WHOLE,
     Items,
     StrictModel,
     read_document,
 )
-from planner.errors import InputError, PlannerError, raise_all
 from planner.table_envelopes import Cut, Envelope
 
 MIN_SPEED, MAX_SPEED = 1e-6, 1e6

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy.typing as npt
 
 from planner.arrays import FloatArray, IntArray
+from planner.files.values import JsonValue
 from planner.table_files import (
     ParameterEntry,
     PlanEntry,
@@ -19,7 +20,6 @@ from planner.table_files import (
     TableFile,
     read_table_file,
 )
-from planner.values import JsonValue
 
 
 @dataclass(frozen=True, kw_only=True)

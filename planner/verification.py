@@ -11,6 +11,7 @@ from planner.costs import CostTable
 from planner.discrepancies import Check, Difference, Finding, Ledger
 from planner.errors import PlannerError
 from planner.evaluation import resolve_placement, violations
+from planner.files.values import JsonValue
 from planner.formulation import formulate
 from planner.graphs import Graph
 from planner.memory_demands import shortages
@@ -28,7 +29,6 @@ from planner.solutions import SOLVERS, Limits
 from planner.solving import AUTO
 from planner.term_checks import check_terms
 from planner.units import format_seconds
-from planner.values import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

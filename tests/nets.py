@@ -6,7 +6,6 @@ from planner.assembly import assemble
 from planner.cost_files import AnalyticalHost
 from planner.costmodels.analytical import COST_MODEL
 from planner.costs import CostContext, HostCosts
-from planner.documents import validate
 from planner.drafts import (
     Draft,
     DraftOperator,
@@ -16,6 +15,7 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.dtypes import size_in_bytes
+from planner.files.documents import validate
 from planner.gradients import needs_gradient
 from planner.graphs import Graph
 

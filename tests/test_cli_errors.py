@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import planner.files.writing
 import planner.planning
-import planner.writing
 from planner.cli import COMMANDS, run
 from planner.errors import InputError
-from planner.writing import write_text
+from planner.files.writing import write_text
 from tests.cli import (
     COSTS,
     GRAPH,
@@ -256,7 +256,7 @@ def test_full_disk_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    home = {"mkstemp": planner.writing.tempfile, "fdopen": os, "replace": Path}[step]
+    home = {"mkstemp": planner.files.writing.tempfile, "fdopen": os, "replace": Path}[step]
     target = tmp_path / "plan.json"
     target.write_text("old")
     monkeypatch.setattr(home, step, full)

@@ -9,10 +9,10 @@ import pytest
 from planner.cost_files import TableHost
 from planner.costmodels.table import COST_MODEL
 from planner.costs import HostCosts
-from planner.documents import validate
 from planner.errors import PlannerError
+from planner.files.documents import validate
+from planner.files.values import JsonValue
 from planner.graphs import Graph
-from planner.values import JsonValue
 from tests.nets import Net, context_of
 
 Row = tuple[str, float, float | None]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from planner.costmodels import presets
 from planner.costs import HostCosts
-from planner.documents import validate
 from planner.errors import PlannerError
+from planner.files.documents import validate
 from planner.graphs import Graph
 from tests.nets import Net, price
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from planner.cost_files import parse_costs, read_costs
-from planner.documents import MAX_DEPTH, check_kind, parse_json, validate
 from planner.errors import InputError, PlannerError, ProblemReport, shorten
+from planner.files.documents import MAX_DEPTH, check_kind, parse_json, validate
 from planner.graph_files import GraphFile
 from planner.loading import load
 from planner.plans import read_plan

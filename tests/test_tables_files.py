@@ -17,10 +17,10 @@ from jsonschema import Draft202012Validator
 import planner
 from planner.cost_files import Costs, check_costs
 from planner.errors import PlanError, PlannerError
+from planner.files.writing import json_text, write_text
 from planner.graphs import Graph
 from planner.schema_files import generate
 from planner.tables import Table
-from planner.writing import json_text, write_text
 from tests.cli import changed, error_of
 from tests.strategies import problems
 from tests.test_tables import Ranges, boxes

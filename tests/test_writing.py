@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import InputError
-from planner.writing import write_text
+from planner.files.writing import write_text
 
 
 def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path) -> None:

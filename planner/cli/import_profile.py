@@ -106,9 +106,9 @@ def _flag(name: str) -> str:
 
 def _write_profile(source: Source, values: dict[str, Any]) -> None:
     from planner.cli.console import say, tell, write_out
+    from planner.files.writing import json_text, write_text
     from planner.profile_imports import UNKNOWN_MACHINE, profile_of
     from planner.units import format_seconds
-    from planner.writing import json_text, write_text
 
     graph = load_graph(values["graph"], take(ModelOptions, values))
     profile = profile_of(source, graph, machine=values["machine"] or UNKNOWN_MACHINE)
@@ -128,8 +128,8 @@ def _write_profile(source: Source, values: dict[str, Any]) -> None:
 def _write_files(source: Source, values: dict[str, Any]) -> None:
     from planner.cli.console import say, tell, write_out
     from planner.errors import InputError
+    from planner.files.writing import json_text, write_text
     from planner.profile_imports.pipedream_files import import_pipedream
-    from planner.writing import json_text, write_text
 
     output, graph_out = values["output"], values["graph_out"]
     if output.absolute() == graph_out.absolute():

@@ -21,7 +21,7 @@ def check_output(
         InputError: If it cannot be written, exists without `force`, or is one of the inputs.
     """
     from planner.errors import InputError
-    from planner.writing import check_writable
+    from planner.files.writing import check_writable
 
     if str(output) == "-":
         text = "`-` is no file name here"

@@ -28,8 +28,8 @@ from planner.cost_files import (
     cross_check,
     read_costs,
 )
-from planner.documents import parse_json, read_bytes, validate
 from planner.errors import InputError, PlannerError, shorten
+from planner.files.documents import parse_json, read_bytes, validate
 from planner.graphs import Graph
 from planner.operators import MAX_BYTES
 from planner.units import BYTES, RATES, TIMES, parse_quantity

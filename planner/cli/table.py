@@ -76,7 +76,7 @@ def command(model: str, **values: Any) -> None:
 def _write(made: Table, output: Path | None, request: MapRequest | None, *, force: bool) -> None:
     """The files that were asked for."""
     from planner.cli.console import say
-    from planner.writing import json_text, write_text
+    from planner.files.writing import json_text, write_text
 
     if output is not None:
         write_text(output, json_text(made.to_dict()), force=force)

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.documents import parse_json, read_bytes
 from planner.errors import InputError, MeasuringError, PlannerError, name_hint
-from planner.file_kinds import guess_kind
-from planner.values import JsonValue
+from planner.files.documents import parse_json, read_bytes
+from planner.files.kinds import guess_kind
+from planner.files.values import JsonValue
 
 FORMATS = ("trtexec", "onnxruntime", "pipedream")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
+from planner.files.values import JsonValue
 from planner.graphs import Graph
 from planner.probe.statistics import typical
 from planner.profile_files import Engine, Measurement, Timing
@@ -28,7 +29,6 @@ from planner.profile_imports.attribution import (
 from planner.profile_imports.fusion_guesses import guess_fusions
 from planner.profile_imports.runtime_names import KernelNames, is_layout
 from planner.profile_imports.trace_shapes import check_shapes
-from planner.values import JsonValue
 
 _MICROSECOND = 1e-6
 _MAX_DURATION = 1e15

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
+from planner.files.values import JsonValue
 from planner.graphs import Graph
 from planner.profile_files import MAX_SECONDS, Engine, Measurement, Timing
 from planner.profile_imports.attribution import (
@@ -24,7 +25,6 @@ from planner.profile_imports.attribution import (
 )
 from planner.profile_imports.tensorrt_names import LayerNames, Layout
 from planner.profile_imports.tensorrt_regions import Region, place_regions
-from planner.values import JsonValue
 
 _MILLISECOND = 1e-3
 _MAX_RUNS = 2**53

@@ -9,9 +9,9 @@ from math import prod
 
 from planner.dtypes import BITS
 from planner.errors import MeasuringError, shorten
+from planner.files.values import JsonValue
 from planner.graphs import Graph
 from planner.operators import Operator
-from planner.values import JsonValue
 
 
 def check_shapes(graph: Graph, kernels: Iterable[tuple[str, str, JsonValue]], where: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from planner.errors import InputError
-from planner.writing import check_writable
+from planner.files.writing import check_writable
 from planner.zoo import registry
 from planner.zoo.layers import Network
 from planner.zoo.weights import Filling, place, write_random, write_zeros

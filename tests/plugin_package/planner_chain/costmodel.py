@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from planner.costs import CostContext, HostCosts
-from planner.documents import StrictModel
+from planner.files.documents import StrictModel
 from planner.graphs import Graph
 
 

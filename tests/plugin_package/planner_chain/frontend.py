@@ -9,7 +9,6 @@ import hashlib
 from pathlib import Path
 
 from planner.assembly import assemble
-from planner.documents import read_bytes
 from planner.drafts import (
     Draft,
     DraftOperator,
@@ -19,6 +18,7 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.errors import InputError, PlannerError, raise_all
+from planner.files.documents import read_bytes
 from planner.frontend_api import LoadOptions
 from planner.graphs import Graph
 

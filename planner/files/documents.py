@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic import JsonValue as JsonSchema
 
 from planner.errors import InputError, PlannerError, name_hint, nearest, raise_all, shorten
-from planner.values import JsonValue, pointer_step, show_value
+from planner.files.values import JsonValue, pointer_step, show_value
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -284,7 +284,7 @@ def validate(model: type[Model], document: JsonValue, where: str) -> Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        from planner.complaints import validation_problems
+        from planner.files.complaints import validation_problems
 
         raise_all(validation_problems(error, model, document, where))
         raise AssertionError("a validation error without problems") from error

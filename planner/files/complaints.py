@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from planner.errors import InputError, PlannerError, name_hint, nearest, shorten
-from planner.values import JsonValue, pointer_step, show_value
+from planner.files.values import JsonValue, pointer_step, show_value
 
 
 def validation_problems(

@@ -1,0 +1,1 @@
+"""Documents: JSON in, complaints at their place, files out whole or not at all."""
