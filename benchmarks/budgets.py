@@ -23,7 +23,7 @@ from cases import INFERENCE, PRIVATE_INFERENCE, PRIVATE_TRAINING, TRAINING, all_
 from machine import describe
 
 import planner
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.problems import Problem
 from planner.solutions import Limits, Solution
 from planner.solving import solve

@@ -13,7 +13,7 @@ import planner
 from planner import zoo
 from planner.cost_files import Costs, check_costs
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 MODELS = Path(__file__).resolve().parent.parent.parent / "shared" / "models"
 """Real exported files, where they exist; the project does not depend on them."""

@@ -16,7 +16,7 @@ from states import State
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.pricing import priced
 from planner.problems import Problem
 from planner.scenarios import Scenario

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import networkx as nx
 
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
     Units = nx.DiGraph[frozenset[str]]

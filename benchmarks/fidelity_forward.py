@@ -22,7 +22,7 @@ from planner import zoo
 from planner.files.values import JsonValue
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_parts import with_types
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_files import Measurement, read_profile
 from planner.profiling import MeasureOptions, take_profile
 

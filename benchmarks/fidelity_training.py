@@ -16,8 +16,8 @@ import planner
 from planner import zoo
 from planner.bundles import write_bundle
 from planner.frontend_api import LoadOptions
-from planner.gradients import needs_gradient
-from planner.graphs import Graph
+from planner.graphs.gradients import needs_gradient
+from planner.graphs.graph import Graph
 
 MODELS = ("resnet18", "mobilenet_v2")
 BATCH = 4

@@ -15,7 +15,7 @@ import planner
 from planner.cost_files import Costs, check_costs
 from planner.evaluation import Delay
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.probe.statistics import typical
 
 RATES = (5e7, 2e8, 1e9)

@@ -10,7 +10,7 @@ import random
 
 from sketch import Sketch
 
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 WIDTH = 1024
 HEADS = 16

@@ -13,9 +13,9 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.dtypes import size_in_bytes
-from planner.graphs import Graph
-from planner.operators import AttributeValue, Shape
+from planner.graphs.dtypes import size_in_bytes
+from planner.graphs.graph import Graph
+from planner.graphs.operators import AttributeValue, Shape
 
 
 class Sketch:

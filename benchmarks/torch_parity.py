@@ -19,7 +19,7 @@ import torch  # noqa: E402
 import planner  # noqa: E402
 from planner import zoo  # noqa: E402
 from planner.cost_files import Costs, check_costs  # noqa: E402
-from planner.graphs import Graph  # noqa: E402
+from planner.graphs.graph import Graph  # noqa: E402
 from tests.torch_zoo import NAMES, build, example_inputs  # noqa: E402
 
 BATCH = 8

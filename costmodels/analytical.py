@@ -2,8 +2,8 @@
 
 A kernel takes the longer of its arithmetic and its memory traffic, plus a launch overhead. The
 backward pass has a kernel for every input tensor that needs a gradient, and one for the trainable
-parameters; what kind each is comes from `planner.flop_rules`. Bytes are those of the graph: a
-`precision` changes the arithmetic's peak and not the tensors. Everything is vectorised over the
+parameters; what kind each is comes from `planner.graphs.flop_rules`. Bytes are those of the graph:
+a `precision` changes the arithmetic's peak and not the tensors. Everything is vectorised over the
 operators but the FLOPs themselves.
 """
 
@@ -22,9 +22,9 @@ from planner.cost_files import MAX_SECONDS, AnalyticalHost
 from planner.costmodels import presets
 from planner.costs import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PluginError
-from planner.flop_rules import UNKNOWN, Gradient, OperationRule, Traffic
-from planner.graphs import Graph
-from planner.operations import lacks_shapes, rule_of
+from planner.graphs.flop_rules import UNKNOWN, Gradient, OperationRule, Traffic
+from planner.graphs.graph import Graph
+from planner.graphs.operations import lacks_shapes, rule_of
 
 _GRADIENTS = tuple(Gradient)
 _TRAFFICS = tuple(Traffic)

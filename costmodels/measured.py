@@ -15,12 +15,12 @@ from planner.arrays import BoolArray, FloatArray
 from planner.cost_files import MeasuredHost
 from planner.costs import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PlannerError, PluginError, raise_all, shorten
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
+from planner.graphs.signatures import operator_signature
 from planner.profile_columns import Columns, columns_of, groups_of, on_a_line
 from planner.profile_files import NodeTiming, Profile, read_profile
 from planner.profile_groups import Catalogue, Occurrences, catalogue, find_kernels
 from planner.profile_matching import Match, Request, finished, match
-from planner.signatures import operator_signature
 
 FAR = 2.0
 """Batches this many times beyond what was measured are told apart."""

@@ -13,7 +13,7 @@ from planner.costs import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PlannerError, PluginError, nearest, raise_all
 
 if TYPE_CHECKING:
-    from planner.graphs import Graph
+    from planner.graphs.graph import Graph
 
 
 class TableModel:

@@ -1,8 +1,8 @@
 """Which operator of the planner each aten operator is: add a name to a row.
 
 Where an ONNX operator computes the same at the same price, its name is used, so that FLOP rules,
-backward rules and cost files are shared with ONNX models (`planner.flop_rules`). What only torch
-has, or does without a copy, keeps its name with `aten.` before it.
+backward rules and cost files are shared with ONNX models (`planner.graphs.flop_rules`). What only
+torch has, or does without a copy, keeps its name with `aten.` before it.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from planner.files.globs import matching
 from planner.files.values import JsonValue
 from planner.frontend_api import LoadOptions
 from planner.graph_files import GraphFile, NodeEntry, SizedEntry, TensorEntry
-from planner.graphs import Graph
-from planner.operators import AttributeValue
+from planner.graphs.graph import Graph
+from planner.graphs.operators import AttributeValue
 
 
 class JsonSpec:

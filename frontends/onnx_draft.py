@@ -15,7 +15,6 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.dtypes import is_floating, size_in_bytes
 from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
@@ -26,7 +25,8 @@ from planner.frontends.onnx_values import (
     constant_node_name,
     opaque_name,
 )
-from planner.graphs import Graph
+from planner.graphs.dtypes import is_floating, size_in_bytes
+from planner.graphs.graph import Graph
 
 _MAX_LISTED = 20
 _DROPOUTS = frozenset({"Dropout", "BitmaskDropout", "BiasDropout", "BitmaskBiasDropout"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from planner.dtypes import BITS
+from planner.graphs.dtypes import BITS
 
 _ODD_NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
 DTYPES: dict[int, str] = {

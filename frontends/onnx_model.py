@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, raise_all
 from planner.frontend_api import LoadOptions
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
     from planner.runnables import RunnableModel

@@ -11,8 +11,8 @@ import onnx
 
 from planner.errors import GraphError, InputError
 from planner.frontends.onnx_tensors import TensorChecker, attribute_tensors
-from planner.operators import AttributeValue
-from planner.ordering import topological_order
+from planner.graphs.operators import AttributeValue
+from planner.graphs.orders import topological_order
 
 RANDOM_OPS = frozenset(
     {

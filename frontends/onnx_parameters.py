@@ -15,14 +15,14 @@ from enum import IntEnum
 import onnx
 
 from planner.drafts import DraftParameter
-from planner.dtypes import BITS, count_elements, is_floating, size_in_bytes
 from planner.errors import GraphError, InputError
 from planner.files.globs import matching
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_tensors import TensorChecker
-from planner.operations import REARRANGING
-from planner.operators import Shape
+from planner.graphs.dtypes import BITS, count_elements, is_floating, size_in_bytes
+from planner.graphs.operations import REARRANGING
+from planner.graphs.operators import Shape
 
 
 class Role(IntEnum):

@@ -12,7 +12,6 @@ import onnx
 import onnx.numpy_helper
 from google.protobuf.message import DecodeError
 
-from planner.dtypes import count_elements, is_floating
 from planner.errors import MeasuringError, PlannerError, raise_all
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_dims import bind_dimensions
@@ -34,7 +33,8 @@ from planner.frontends.onnx_tensors import EXTERNAL, TensorChecker, attribute_te
 from planner.frontends.onnx_training_form import training_form
 from planner.frontends.onnx_types import Knowledge, TensorType
 from planner.frontends.onnx_values import tensor_value
-from planner.operators import AttributeValue
+from planner.graphs.dtypes import count_elements, is_floating
+from planner.graphs.operators import AttributeValue
 from planner.probe.bundle import random_weight
 from planner.runnables import Array, Json, RunnableInput, RunnableNode, RunnableWeight
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import onnx
 
-from planner.dtypes import size_in_bytes
 from planner.errors import GraphError, PlannerError, PluginError
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_evaluation import Evaluator
@@ -21,6 +20,7 @@ from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_shapes import declare_types, refine, run_inference
 from planner.frontends.onnx_tensors import graph_tensors
 from planner.frontends.onnx_types import Knowledge, has_unknown
+from planner.graphs.dtypes import size_in_bytes
 
 _WEIGHTS = "weights.bin"
 

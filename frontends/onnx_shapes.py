@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnx.shape_inference
 
-from planner.dtypes import count_elements
 from planner.errors import GraphError, PlannerError, raise_all
 from planner.frontends.onnx_dims import Binding
 from planner.frontends.onnx_evaluation import Evaluator, shape_value
@@ -17,6 +16,7 @@ from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_parameters import Initializer
 from planner.frontends.onnx_types import Knowledge, TensorType, has_unknown, read_type
 from planner.frontends.onnx_values import Array, constant_value
+from planner.graphs.dtypes import count_elements
 
 _MAX_ROUNDS = 16
 

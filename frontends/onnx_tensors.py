@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import onnx
 
-from planner.dtypes import count_elements, size_in_bytes
 from planner.errors import GraphError, InputError, PlannerError
 from planner.frontends.onnx_dtypes import DTYPES
+from planner.graphs.dtypes import count_elements, size_in_bytes
 
 EXTERNAL: int = onnx.TensorProto.EXTERNAL
 _PACKED = {"int4": 2, "uint4": 2, "float4e2m1": 2, "int2": 4, "uint2": 4}

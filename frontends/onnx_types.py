@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import onnx
 
-from planner.dtypes import count_elements
 from planner.frontends.onnx_nodes import Node
 from planner.frontends.onnx_values import Array, array_name
-from planner.operators import MAX_BYTES, Shape
+from planner.graphs.dtypes import count_elements
+from planner.graphs.operators import MAX_BYTES, Shape
 
 
 class TensorType(NamedTuple):

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from planner.dtypes import count_elements
 from planner.frontends.onnx_dtypes import DTYPES
 from planner.frontends.onnx_nodes import Node
+from planner.graphs.dtypes import count_elements
 
 Array: TypeAlias = npt.NDArray[np.generic]
 

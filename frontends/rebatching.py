@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.errors import GraphError
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 
 def at_batch(graph: Graph, batch: int | None, *, where: str, is_bound: bool = False) -> Graph:

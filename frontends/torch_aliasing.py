@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from planner.dtypes import BITS, count_elements
 from planner.frontends.torch_program import Value, Weight
-from planner.operators import Shape
+from planner.graphs.dtypes import BITS, count_elements
+from planner.graphs.operators import Shape
 
 
 class Look(Enum):

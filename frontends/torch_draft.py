@@ -14,7 +14,6 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.dtypes import BITS, is_floating, size_in_bytes
 from planner.errors import GraphError
 from planner.files.globs import matching
 from planner.frontend_api import LoadOptions
@@ -23,7 +22,8 @@ from planner.frontends.torch_forms import attributes, no_weights
 from planner.frontends.torch_names import operator_names
 from planner.frontends.torch_program import Program, Value, Weight, WeightKind
 from planner.frontends.torch_steps import Step, StepReader, Steps
-from planner.graphs import Graph
+from planner.graphs.dtypes import BITS, is_floating, size_in_bytes
+from planner.graphs.graph import Graph
 
 _MAX_LISTED = 5
 

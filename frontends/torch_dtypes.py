@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from planner.dtypes import BITS
+from planner.graphs.dtypes import BITS
 
 _RENAMED = {
     "float8_e4m3fn": "float8e4m3fn",

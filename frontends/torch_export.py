@@ -13,7 +13,7 @@ from planner.frontends.torch_export_build import build_program
 from planner.frontends.torch_export_json import read_json
 from planner.frontends.torch_export_kinds import is_module, is_program
 from planner.frontends.torch_program import Program
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
     from torch import nn

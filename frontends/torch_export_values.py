@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.dtypes import BITS
 from planner.errors import GraphError, InputError
 from planner.frontends.torch_export_names import ModulePaths, source_place
 from planner.frontends.torch_export_raw import RawGraph, RawNode, RawProgram, RawTensor, Size
@@ -15,7 +14,8 @@ from planner.frontends.torch_export_sizes import (
     compute,
 )
 from planner.frontends.torch_program import Call, Ref, Value, Weight, WeightKind
-from planner.operators import Shape
+from planner.graphs.dtypes import BITS
+from planner.graphs.operators import Shape
 
 
 class Values:

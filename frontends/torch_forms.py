@@ -7,7 +7,7 @@ from string import ascii_letters
 from types import MappingProxyType
 
 from planner.frontends.torch_program import Argument, Call, Ref
-from planner.operators import AttributeValue, Shape
+from planner.graphs.operators import AttributeValue, Shape
 
 Told = dict[str, AttributeValue]
 

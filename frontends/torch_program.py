@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from planner.operators import Shape
+from planner.graphs.operators import Shape
 
 
 class Ref(NamedTuple):

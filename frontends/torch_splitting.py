@@ -20,7 +20,7 @@ from planner.frontends.torch_kinds import reads_shapes_only, written_argument
 from planner.frontends.torch_part_module import ModulePart
 from planner.frontends.torch_program import Program
 from planner.frontends.torch_steps import Step, Steps
-from planner.operators import Shape
+from planner.graphs.operators import Shape
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

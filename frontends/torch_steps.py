@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from planner.dtypes import is_floating
 from planner.frontends.aten_table import FULL_VIEWS, PART_VIEWS, is_in_place
 from planner.frontends.torch_aliasing import Aliases, Look, memory, shown_bits
 from planner.frontends.torch_forms import all_refs, operand_refs
@@ -32,6 +31,7 @@ from planner.frontends.torch_program import (
     Value,
     Weight,
 )
+from planner.graphs.dtypes import is_floating
 
 _SILENT = ("aten.", "higher_order.", "_operator.", "builtins.", "math.", "torch.")
 """Beginnings of the names of what only checks or computes numbers where it returns no tensor."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, PlannerError, raise_all
 from planner.frontend_api import ExampleInputs, LoadOptions
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
     from planner.frontends.torch_program import Program

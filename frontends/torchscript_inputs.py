@@ -14,7 +14,7 @@ from planner.frontend_api import InputSpec, parse_input_spec
 from planner.frontends.torch_dtypes import dtypes_by_name
 
 if TYPE_CHECKING:
-    from planner.operators import Shape
+    from planner.graphs.operators import Shape
 
 Example = tuple[str, "Shape"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from planner.errors import PlannerError
     from planner.evaluation import Delay, evaluate
     from planner.formulation import build_problem as problem
-    from planner.graphs import Graph
+    from planner.graphs.graph import Graph
     from planner.loading import load
     from planner.module_splitting import split_module
     from planner.planning import plan
@@ -61,7 +61,7 @@ __all__ = [
 _HOMES = {
     "Costs": "cost_files",
     "Delay": "evaluation",
-    "Graph": "graphs",
+    "Graph": "graphs.graph",
     "Plan": "plans",
     "PlannerError": "errors",
     "Problem": "problems",

@@ -17,12 +17,12 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.dtypes import is_floating
 from planner.errors import GraphError
-from planner.graphs import Graph
+from planner.graphs.dtypes import is_floating
+from planner.graphs.graph import Graph
+from planner.graphs.operations import REARRANGING
+from planner.graphs.orders import topological_order
 from planner.indexing import index_draft
-from planner.operations import REARRANGING
-from planner.ordering import topological_order
 
 TENSOR, PARAMETER, CONSTANT = OperandKind.TENSOR, OperandKind.PARAMETER, OperandKind.CONSTANT
 

@@ -18,14 +18,19 @@ from planner.costs import has_backward
 from planner.errors import GraphError, InputError, MeasuringError, ProblemReport
 from planner.frontend_api import Frontend, LoadOptions
 from planner.gradient_models import write_gradient_models
-from planner.gradients import needs_gradient
-from planner.graphs import Graph
+from planner.graphs.gradients import needs_gradient
+from planner.graphs.graph import Graph
+from planner.graphs.operators import Operator
+from planner.graphs.signatures import (
+    gradient_digest,
+    model_digest,
+    operator_signature,
+    output_bytes,
+)
 from planner.loading import frontend_of
 from planner.loss_models import write_loss_model
-from planner.operators import Operator
 from planner.registry import OWN_DISTRIBUTION, tool_version
 from planner.runnables import Json, RunnableFrontend, RunnableInput, RunnableModel, RunnableNode
-from planner.signatures import gradient_digest, model_digest, operator_signature, output_bytes
 
 VERSION = 1
 LONG_WAY = 24

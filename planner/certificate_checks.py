@@ -12,7 +12,7 @@ from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.errors import PluginError
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.objectives import stage_seconds
 from planner.plans import CertificateEntry, Plan
 from planner.problems import Problem

@@ -7,7 +7,7 @@ from functools import partial
 
 from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, OperandKind
 from planner.errors import GraphError, PlannerError, name_hint, raise_all
-from planner.operators import MAX_BYTES
+from planner.graphs.operators import MAX_BYTES
 
 
 def check_names(draft: Draft) -> bool:

@@ -11,7 +11,7 @@ from planner.cost_files import Costs
 from planner.errors import PlannerError
 from planner.files.values import JsonValue
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.outcomes import objective_s
 from planner.planning import explained, ratio_of
 from planner.pricing import priced

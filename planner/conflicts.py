@@ -21,7 +21,7 @@ from planner.costs import CostTable
 from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import shortage
 from planner.prefixes import feasible_positions
 from planner.problems import Problem

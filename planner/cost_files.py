@@ -17,7 +17,6 @@ from pydantic import (
     model_validator,
 )
 
-from planner.dtypes import WIRE_DTYPES
 from planner.errors import InputError, PlannerError, name_hint, raise_all
 from planner.files.documents import (
     WHOLE,
@@ -30,6 +29,7 @@ from planner.files.documents import (
     validate,
 )
 from planner.files.values import JsonValue
+from planner.graphs.dtypes import WIRE_DTYPES
 from planner.input_entries import InputEntry
 from planner.profile_entries import ProfileEntry, settled
 

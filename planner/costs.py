@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.registry import Registry
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from planner.operators import AttributeValue, Shape
+from planner.graphs.operators import AttributeValue, Shape
 
 
 class OperandKind(Enum):

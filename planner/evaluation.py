@@ -18,8 +18,8 @@ from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.errors import PlanError, PlannerError, name_hint, raise_all
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from planner.pricing import priced
 from planner.rule_names import no_such_host, spelt_out
 from planner.scenarios import Scenario

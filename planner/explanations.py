@@ -9,8 +9,8 @@ import numpy as np
 
 from planner.abstraction import Pattern, group_of_operators, groups_of, pattern_of
 from planner.arrays import IntArray
-from planner.blocks import Block, structure_of
 from planner.gap_cuts import MinimumCut
+from planner.graphs.blocks import Block, structure_of
 from planner.regions import Regions, regions_of
 from planner.units import format_bytes
 
@@ -23,7 +23,7 @@ class BlockVerdict:
     """Blocks of one kind that share a fate.
 
     Attributes:
-        kind: Number of the kind, as in `planner.blocks.Structure`.
+        kind: Number of the kind, as in `planner.graphs.blocks.Structure`.
         n_operators: Operators of one block.
         places: First and last operator of each block, by name, in graph order.
         reason: Why they stay expanded; None if each is (part of) one vertex.

@@ -12,10 +12,10 @@ from planner.arrays import FloatArray, IntArray
 from planner.cost_files import Costs
 from planner.costs import CostTable
 from planner.feasibility import Constraints
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from planner.instance import LABELS, LATENCY, TiedParameters, Transfers
 from planner.memory_demands import memory_demand
-from planner.operators import GRAPH_INPUT
 from planner.pricing import priced
 from planner.problems import Problem
 from planner.scenarios import Scenario

@@ -1,7 +1,7 @@
 """What a frontend is: the whole manual for writing one.
 
-A frontend turns one kind of model file into a `planner.graphs.Graph`. It is an object with the
-members of `Frontend`, named by an entry point of the group `planner.frontends`:
+A frontend turns one kind of model file into a `planner.graphs.graph.Graph`. It is an object with
+the members of `Frontend`, named by an entry point of the group `planner.frontends`:
 
     [project.entry-points."planner.frontends"]
     tflite = "my_package.tflite:FRONTEND"
@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from planner.dtypes import BITS
 from planner.errors import InputError, name_hint
-from planner.graphs import Graph
-from planner.operators import Shape
+from planner.graphs.dtypes import BITS
+from planner.graphs.graph import Graph
+from planner.graphs.operators import Shape
 from planner.registry import Registry
 
 if TYPE_CHECKING:

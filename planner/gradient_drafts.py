@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from planner.operators import Operator, Shape
+from planner.graphs.operators import Operator, Shape
 
 OPSET = 13
 IR_VERSION = 7

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from planner.dtypes import BITS, size_in_bytes
 from planner.files.documents import WHOLE, Items, StrictModel, one_of_keys
+from planner.graphs.dtypes import BITS, size_in_bytes
 
 Name = Annotated[str, Field(min_length=1)]
 Dimension = Annotated[int, Field(ge=0, le=2**53), WHOLE]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.drafts import Draft, OperandKind
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT, Operator, Parameter, Tensor
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT, Operator, Parameter, Tensor
 
 
 def index_draft(draft: Draft, digest: str) -> Graph:

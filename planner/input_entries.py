@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from planner.dtypes import BITS
 from planner.files.documents import WHOLE, Items, StrictModel, one_of_keys
+from planner.graphs.dtypes import BITS
 
 Name = Annotated[str, Field(min_length=1)]
 Dimension = Annotated[int, Field(ge=1, le=2**31), WHOLE]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
 from planner.errors import PlanError
 from planner.feasibility import Constraints
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import MemoryDemand
 from planner.scenarios import Workload
 from planner.terms import Number, Terms

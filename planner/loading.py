@@ -9,7 +9,7 @@ from pathlib import Path
 from planner.errors import InputError, PlannerError, PluginError, raise_all
 from planner.files.documents import check_regular, unreadable
 from planner.frontend_api import FRONTENDS, Frontend, LiveFrontend, LoadOptions
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 _HEAD_BYTES = 256
 

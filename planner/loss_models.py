@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.runnables import Json, RunnableModel, RunnableNode
 
 LOSS = "planner#loss"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.costs import CostTable
 from planner.errors import PlanError
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.scenarios import Scenario
 from planner.units import format_memory
 

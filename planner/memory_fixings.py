@@ -17,8 +17,8 @@ import numpy as np
 from planner.arrays import BoolArray, IntArray
 from planner.errors import PlanError
 from planner.feasibility import Constraints, feasible_extremes
+from planner.graphs.orders import comparable
 from planner.memory_demands import nothing_fits
-from planner.ordering import comparable
 
 if TYPE_CHECKING:
     from planner.problems import Problem

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.evaluation import Crossing, crossings, delay_of
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from planner.pipelines import HostMemory, Stage, StageKind, memory_of, stages_of
 from planner.plans import (
     CrossingEntry,

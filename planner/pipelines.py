@@ -15,8 +15,8 @@ import numpy as np
 from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.evaluation import holders, straddles, traffic
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from planner.scenarios import Scenario
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.feasibility import feasible_extremes
-from planner.ordering import comparable
+from planner.graphs.orders import comparable
 from planner.passing import Reduced, without_passing
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from planner.arrays import IntArray
 from planner.costs import CostTable
 from planner.discrepancies import Ledger
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.outcomes import outcome_of
 from planner.plans import Plan
 from planner.scenarios import Scenario

@@ -9,7 +9,7 @@ from planner.costs import CostTable
 from planner.discrepancies import Ledger
 from planner.errors import PlanError, PlannerError
 from planner.evaluation import resolve_placement, violations
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
 from planner.plans import Plan
 from planner.pricing import priced

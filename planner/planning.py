@@ -13,7 +13,7 @@ from planner.costs import CostTable
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import violations
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import shortages
 from planner.outcomes import Outcome, objective_s, outcome_of
 from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead

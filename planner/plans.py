@@ -13,7 +13,7 @@ from planner.errors import InputError
 from planner.evaluation import Delay
 from planner.files.documents import WHOLE, Items, StrictModel, read_document
 from planner.files.values import JsonValue
-from planner.modules import ModuleRow, placement_by_module
+from planner.graphs.modules import ModuleRow, placement_by_module
 from planner.solutions import Status
 
 Seconds = Annotated[float, Field(ge=0)]

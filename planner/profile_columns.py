@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_files import Measurement
 
 

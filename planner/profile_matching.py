@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from planner.errors import MAX_LISTED, PlannerError, PluginError, shorten
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
+from planner.graphs.signatures import gradient_digest, input_shapes, model_digest
 from planner.profile_files import Engine, Measurement, Profile
 from planner.profile_sameness import difference, off_the_line
-from planner.signatures import gradient_digest, input_shapes, model_digest
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.errors import shorten
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
+from planner.graphs.signatures import operator_signature, output_bytes
 from planner.profile_files import Measurement
-from planner.signatures import operator_signature, output_bytes
 
 
 def difference(graph: Graph, measurement: Measurement) -> str | None:

@@ -15,8 +15,8 @@ from planner.certificate_checks import Case
 from planner.discrepancies import Ledger
 from planner.evaluation import violations
 from planner.feasibility import Constraints
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from planner.pipelines import memory_of
 from planner.scenarios import Scenario
 from planner.units import format_memory

@@ -7,8 +7,8 @@ from functools import cached_property, partial
 
 from planner.cost_files import Costs
 from planner.errors import PlanError, PlannerError, name_hint
-from planner.graphs import Graph
-from planner.modules import ModuleTree, module_paths, modules_of, resolved
+from planner.graphs.graph import Graph
+from planner.graphs.modules import ModuleTree, module_paths, modules_of, resolved
 
 Pins = tuple[tuple[int, int], ...]
 Groups = tuple[tuple[int, ...], ...]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.frontend_api import LoadOptions
-from planner.operators import Shape
+from planner.graphs.operators import Shape
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Json: TypeAlias = "int | float | str | bool | Sequence[Json] | Mapping[str, Json] | None"

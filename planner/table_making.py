@@ -16,7 +16,7 @@ from planner.costs import CostTable
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import shortages
 from planner.planning import warnings_for
 from planner.pricing import priced

@@ -14,8 +14,8 @@ from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.certificate_checks import Case, parts_s
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.evaluation import violations
+from planner.graphs.operators import GRAPH_INPUT
 from planner.instance import LABELS, LATENCY
-from planner.operators import GRAPH_INPUT
 from planner.outcomes import objective_s
 from planner.problems import Problem
 from planner.rule_checks import n_probes, ties

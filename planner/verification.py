@@ -13,7 +13,7 @@ from planner.errors import PlannerError
 from planner.evaluation import resolve_placement, violations
 from planner.files.values import JsonValue
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import shortages
 from planner.optimum_checks import check_flow
 from planner.pipelines import memory_of

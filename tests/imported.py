@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import planner
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.zoo import write
 
 

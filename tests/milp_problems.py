@@ -21,7 +21,7 @@ from planner.drafts import (
     OperandKind,
 )
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 Rng = np.random.Generator
 

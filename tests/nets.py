@@ -14,10 +14,10 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.dtypes import size_in_bytes
 from planner.files.documents import validate
-from planner.gradients import needs_gradient
-from planner.graphs import Graph
+from planner.graphs.dtypes import size_in_bytes
+from planner.graphs.gradients import needs_gradient
+from planner.graphs.graph import Graph
 
 Shape = tuple[int, ...]
 

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_model import FRONTEND
-from planner.graphs import Graph
-from planner.operators import Operator
+from planner.graphs.graph import Graph
+from planner.graphs.operators import Operator
 
 FLOAT = TensorProto.FLOAT
 INT64 = TensorProto.INT64

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from planner.graphs import Graph
-from planner.profile_groups import edges_between, read_outside
-from planner.signatures import (
+from planner.graphs.graph import Graph
+from planner.graphs.signatures import (
     gradient_digest,
     input_shapes,
     model_digest,
     operator_signature,
     output_bytes,
 )
+from planner.profile_groups import edges_between, read_outside
 
 Seconds = Callable[[int], float] | Mapping[str, float] | Sequence[float]
 """Of an operator, by its index, by its name, or in graph order."""

@@ -19,7 +19,7 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 SIZES = st.sampled_from([0, 1_000, 1_000, 2_000, 4_000, 4_001])
 SECONDS = st.sampled_from([0.0, 1e-4, 1e-3, 1e-3, 2e-3, 3e-3])

@@ -16,7 +16,7 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 SIZES = (0, 1_000, 1_000, 2_000, 2_000, 3_000, 4_000, 8_000)
 

@@ -17,7 +17,7 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.pipelines import memory_of
 from planner.pricing import priced
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 import planner
 from planner import zoo
 from planner.assembly import assemble
-from planner.blocks import Block, Structure, structure_of
 from planner.cost_files import Costs, check_costs
 from planner.drafts import (
     Draft,
@@ -25,8 +24,9 @@ from planner.drafts import (
 )
 from planner.explanations import explain_blocks
 from planner.formulation import build_problem
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.blocks import Block, Structure, structure_of
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from tests.cli import refused, run_planner, write_json_file
 from tests.repeated_blocks import repeated_blocks
 from tests.strategies import problems

@@ -34,7 +34,7 @@ from planner.drafts import (
 from planner.errors import PlanError
 from planner.follower_pairs import _only_follower
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import Network
 from planner.problems import Problem

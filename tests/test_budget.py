@@ -13,7 +13,7 @@ from planner.cost_files import Costs, check_costs
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, SolverError
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.lagrangian import relax
 from planner.memory_fixings import tightened
 from planner.problems import Problem

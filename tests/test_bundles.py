@@ -14,10 +14,10 @@ from planner import zoo
 from planner.bundles import segments_of, write_bundle
 from planner.errors import MeasuringError
 from planner.frontend_api import LoadOptions
+from planner.graphs.signatures import model_digest
 from planner.loading import load
 from planner.probe.bundle import Bundle
 from planner.probe.errors import ProbeError
-from planner.signatures import model_digest
 from tests import onnx_models
 from tests.onnx_models import INT64, model, tensor, values, weight
 

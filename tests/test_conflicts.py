@@ -21,7 +21,7 @@ from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.feasibility import Constraints, conflict_of, feasible_extremes
 from planner.formulation import build_problem, formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import shortage
 from planner.pricing import priced
 from planner.problems import Problem

@@ -12,7 +12,7 @@ from planner.costs import HostCosts
 from planner.errors import PlannerError
 from planner.files.documents import validate
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from tests.nets import Net, context_of
 
 Row = tuple[str, float, float | None]

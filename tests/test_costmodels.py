@@ -14,7 +14,7 @@ from planner.costmodels import presets
 from planner.costs import HostCosts
 from planner.errors import PlannerError
 from planner.files.documents import validate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from tests.nets import Net, price
 
 

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 import planner
 from planner.cli import run
 from planner.cost_files import Costs, check_costs, read_costs
-from planner.dtypes import BITS
 from planner.graph_files import GraphFile
+from planner.graphs.dtypes import BITS
 from planner.plans import PlanFile
 from planner.profile_files import Profile, read_profile
 from planner.schema_files import schema_text

@@ -22,10 +22,10 @@ from planner import zoo
 from planner.bundles import write_bundle
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_parts import with_types
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
+from planner.graphs.signatures import model_digest
 from planner.probe.bundle import Bundle
 from planner.profile_files import Profile, check_profile
-from planner.signatures import model_digest
 from tests import onnx_models as models
 from tests.conftest import ROOT
 

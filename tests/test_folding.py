@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 import planner
 from planner.assembly import assemble
 from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, Operand, OperandKind
-from planner.gradients import needs_gradient
-from planner.graphs import Graph
+from planner.graphs.gradients import needs_gradient
+from planner.graphs.graph import Graph
 
 
 def after(middle: str, *, requires_grad: bool | None = None, dtype: str = "float32") -> Graph:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 import planner
 from planner.errors import PlannerError
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_files import Measurement
 from planner.profile_imports import import_measurement
 from planner.profile_imports.recognition import Source, recognise

@@ -10,7 +10,7 @@ from planner.cost_files import Costs
 from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.linear_terms import basis_of, coefficients, state_of
 from tests.strategies import problems
 

@@ -17,12 +17,12 @@ from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, PlannerError, PluginError
 from planner.evaluation import evaluate, violations
 from planner.formulation import build_problem
-from planner.gradients import needs_gradient
-from planner.graphs import Graph
+from planner.graphs.gradients import needs_gradient
+from planner.graphs.graph import Graph
+from planner.graphs.signatures import input_shapes, model_digest
 from planner.planning import plan
 from planner.pricing import priced
 from planner.profile_files import check_profile
-from planner.signatures import input_shapes, model_digest
 from planner.verification import verify
 from tests.nets import Net, context_of
 from tests.profiles import Seconds, measurement_of, profile_document

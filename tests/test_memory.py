@@ -14,7 +14,7 @@ from planner.cost_files import Costs, check_costs
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.memory_demands import MemoryDemand
 from planner.memory_fixings import tightened
 from planner.pipelines import HostMemory, memory_of

@@ -10,7 +10,7 @@ import pytest
 
 import planner
 from planner.errors import PlannerError
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_files import Profile, check_profile, read_profile
 from planner.profile_merging import merge_profiles
 from tests.cli import chain, changed, error_of, refused, run_planner, write_json_file

@@ -14,7 +14,7 @@ from planner.errors import PlanError
 from planner.evaluation import violations
 from planner.feasibility import feasible_extremes
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.pricing import scenario_of
 from planner.problems import Problem
 from planner.solutions import Limits, Solution, Status

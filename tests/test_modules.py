@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 import planner
 from planner.cost_files import Costs, check_costs
 from planner.errors import PlannerError
-from planner.graphs import Graph
-from planner.modules import ModuleTree, module_paths, modules_of, placement_by_module, resolved
+from planner.graphs.graph import Graph
+from planner.graphs.modules import (
+    ModuleTree,
+    module_paths,
+    modules_of,
+    placement_by_module,
+    resolved,
+)
 from planner.plans import Plan
 from planner.pricing import scenario_of
 from tests.cli import chain, error_of, flat_costs

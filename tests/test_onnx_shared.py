@@ -8,7 +8,7 @@ import pytest
 
 from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_model import FRONTEND
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 # Trainable elements of the module, and published GMACs by torchvision's metadata.
 TRAINABLE = {

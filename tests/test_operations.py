@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner import flop_rules
 from planner.assembly import assemble
 from planner.drafts import Draft, DraftOperator, DraftTensor, Operand, OperandKind
-from planner.graphs import Graph
-from planner.operations import REARRANGING, forward_macs, lacks_shapes, rule_of
+from planner.graphs.graph import Graph, flop_rules
+from planner.graphs.operations import REARRANGING, forward_macs, lacks_shapes, rule_of
 
 MACS = {
     # 112² outputs of 64 channels, each 3·7·7 products.

@@ -12,7 +12,7 @@ from planner.cost_files import Costs
 from planner.errors import PlanError
 from planner.evaluation import evaluate
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.quantisation import rounding_s
 from planner.solutions import SOLVERS
 from planner.solving import solve

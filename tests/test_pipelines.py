@@ -12,7 +12,7 @@ from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.evaluation import delay_of
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.outcomes import objective_s, outcome_of
 from planner.pipelines import Stage, StageKind, stages_of
 from planner.planning import plan

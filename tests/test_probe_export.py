@@ -15,12 +15,12 @@ import pytest
 from planner import zoo
 from planner.cost_files import check_costs
 from planner.frontend_api import LoadOptions
+from planner.graphs.signatures import model_digest
 from planner.loading import load
 from planner.planning import plan
 from planner.pricing import priced
 from planner.probe_export import export_probe
 from planner.profile_files import read_profile
-from planner.signatures import model_digest
 from tests.cli import refused, run_planner
 from tests.conftest import ROOT
 

@@ -14,7 +14,7 @@ import pytest
 import planner
 from planner.cost_files import Costs, check_costs
 from planner.errors import PlanError, PlannerError, PluginError, SolverError
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.networks import Network, network_of
 from planner.problems import Problem
 from planner.quantisation import MAX_TICKS

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planner.cost_files import Costs
 from planner.errors import PlanError
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.quotients import quotient
 from planner.solvers.brute_force import enumerate_placements
 from tests.strategies import problems

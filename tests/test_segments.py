@@ -18,7 +18,7 @@ from planner.drafts import Draft, DraftOperator, DraftTensor, Operand, OperandKi
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.linear_terms import state_of
 from planner.pivots import layout_of
 from planner.problems import Problem

@@ -16,7 +16,7 @@ from planner.cost_files import Costs, check_costs
 from planner.errors import PlanError
 from planner.evaluation import violations
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.pricing import scenario_of
 from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve

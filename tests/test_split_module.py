@@ -16,7 +16,7 @@ from torch import nn  # noqa: E402
 import planner  # noqa: E402
 from planner.cost_files import Costs, check_costs  # noqa: E402
 from planner.errors import PlannerError  # noqa: E402
-from planner.graphs import Graph  # noqa: E402
+from planner.graphs.graph import Graph  # noqa: E402
 from tests.torch_zoo import build, example_inputs  # noqa: E402
 
 TOLERANCE = 1e-6

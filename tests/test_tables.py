@@ -22,7 +22,7 @@ from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import evaluate
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.linear_terms import coefficients, state_of
 from planner.problems import Problem
 from planner.solving import solve

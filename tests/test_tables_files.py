@@ -18,7 +18,7 @@ import planner
 from planner.cost_files import Costs, check_costs
 from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.schema_files import generate
 from planner.tables import Table
 from tests.cli import changed, error_of

@@ -30,7 +30,7 @@ from planner.drafts import (
 from planner.errors import PlanError, SolverError
 from planner.evaluation import delay_of, evaluate, violations
 from planner.formulation import build_problem, formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import network_without_reverse_arcs
 from planner.pricing import price, scenario_of

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from planner.errors import PlannerError
-from planner.flop_rules import RULES
 from planner.frontend_api import LoadOptions
 from planner.frontends import aten_table
 from planner.frontends.torch_aliasing import view_strides
 from planner.frontends.torch_program import Ref, WeightKind
-from planner.gradients import needs_gradient
+from planner.graphs.flop_rules import RULES
+from planner.graphs.gradients import needs_gradient
 from tests.torch_programs import Script, edges
 
 SQUARE = (4, 4)

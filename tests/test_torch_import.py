@@ -14,9 +14,9 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import planner  # noqa: E402
-from planner.gradients import needs_gradient  # noqa: E402
-from planner.graphs import Graph  # noqa: E402
-from planner.operations import rule_of  # noqa: E402
+from planner.graphs.gradients import needs_gradient  # noqa: E402
+from planner.graphs.graph import Graph  # noqa: E402
+from planner.graphs.operations import rule_of  # noqa: E402
 from tests.torch_programs import Script, edges  # noqa: E402
 
 SQUARE = (4, 4)

@@ -20,7 +20,7 @@ from planner.cost_files import Costs, check_costs
 from planner.discrepancies import Finding
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.formulation import build_problem
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.plans import Plan, PlanFile, PlanHead
 from planner.solutions import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
 from planner.verification import Verification, verify

@@ -20,7 +20,7 @@ from planner.discrepancies import Finding, apart, told
 from planner.enumeration import enumerate_placements
 from planner.errors import PlannerError, PluginError, SolverError
 from planner.formulation import formulate
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.outcomes import objective_s
 from planner.plan_entries import outcome_entries
 from planner.plans import Plan

@@ -15,8 +15,8 @@ from planner.frontends.torch_program import (
     Weight,
     WeightKind,
 )
-from planner.graphs import Graph
-from planner.operators import Shape
+from planner.graphs.graph import Graph
+from planner.graphs.operators import Shape
 
 
 def value(name: str, shape: Shape, dtype: str = "float32", strides: Shape | None = None) -> Value:

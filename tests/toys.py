@@ -13,7 +13,7 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 
 def operator(

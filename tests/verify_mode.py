@@ -16,7 +16,7 @@ import planner
 from planner import planning
 from planner.cost_files import Costs
 from planner.discrepancies import Finding
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.plans import Plan
 from planner.verification import verify
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from planner.blocks import Block, Structure
 from planner.cli.tables import Table, show
-from planner.graphs import Graph
+from planner.graphs.blocks import Block, Structure
+from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
     from planner.explanations import Explanation

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from planner.cost_files import Costs
 from planner.errors import InputError, PlannerError, raise_all
 from planner.frontend_api import parse_input_spec
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 
 def specs_of_file(costs: Costs, flags: Sequence[str]) -> tuple[str, ...]:

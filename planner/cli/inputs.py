@@ -9,7 +9,7 @@ from planner.cli.options import ModelOptions, ScenarioOptions, take
 if TYPE_CHECKING:
     from planner.cost_files import Costs
     from planner.frontend_api import LoadOptions
-    from planner.graphs import Graph
+    from planner.graphs.graph import Graph
 
 
 def load_both(model: str, values: dict[str, Any]) -> tuple[Graph, Costs]:

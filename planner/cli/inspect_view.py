@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from planner.blocks import structure_of
 from planner.cli.blocks_view import describe_blocks, show_blocks
 from planner.cli.modules_view import describe_modules, modules_table
 from planner.cli.tables import Table, show
-from planner.graphs import Graph, SummaryValue
-from planner.operators import Operator
+from planner.graphs.blocks import structure_of
+from planner.graphs.graph import Graph, SummaryValue
+from planner.graphs.operators import Operator
 from planner.units import format_bytes, format_count
 
 MAX_ROWS = 12

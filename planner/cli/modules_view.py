@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from planner.cli.tables import Table
-from planner.graphs import Graph
-from planner.modules import ROOT, ModuleRow, ModuleTree, modules_of
+from planner.graphs.graph import Graph
+from planner.graphs.modules import ROOT, ModuleRow, ModuleTree, modules_of
 from planner.plans import Plan
 from planner.units import format_count
 

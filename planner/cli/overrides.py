@@ -30,8 +30,8 @@ from planner.cost_files import (
 )
 from planner.errors import InputError, PlannerError, shorten
 from planner.files.documents import parse_json, read_bytes, validate
-from planner.graphs import Graph
-from planner.operators import MAX_BYTES
+from planner.graphs.graph import Graph
+from planner.graphs.operators import MAX_BYTES
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 Entry = TypeVar("Entry", bound=BaseModel)

@@ -20,7 +20,7 @@ from planner.cli.outputs import check_output
 
 if TYPE_CHECKING:
     from planner.cost_files import Costs
-    from planner.graphs import Graph
+    from planner.graphs.graph import Graph
 
 EXIT_UNPROVED = 5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from planner.errors import MeasuringError
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_files import Measurement, Profile, check_profile
 from planner.profile_imports.recognition import Source, recognise
 

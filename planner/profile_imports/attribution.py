@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from planner.errors import MeasuringError, shorten
-from planner.flop_rules import Traffic
-from planner.graphs import Graph
-from planner.operations import rule_of
-from planner.operators import GRAPH_INPUT
+from planner.graphs.flop_rules import Traffic
+from planner.graphs.graph import Graph
+from planner.graphs.operations import rule_of
+from planner.graphs.operators import GRAPH_INPUT
+from planner.graphs.signatures import input_shapes, model_digest, operator_signature, output_bytes
 from planner.profile_files import (
     MAX_SECONDS,
     Engine,
@@ -21,7 +22,6 @@ from planner.profile_files import (
     WholeTiming,
 )
 from planner.profile_groups import edges_between, read_outside
-from planner.signatures import input_shapes, model_digest, operator_signature, output_bytes
 
 _MAX_OVERHEAD = 1000.0
 """A run may take this many times what its operators do."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from planner.graphs import Graph
-from planner.operations import MAC_FAMILIES, rule_of
+from planner.graphs.graph import Graph
+from planner.graphs.operations import MAC_FAMILIES, rule_of
 from planner.profile_imports.attribution import Attribution, Kernel, free_operators
 from planner.profile_imports.runtime_names import Found, is_layout
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
-from planner.operators import MAX_BYTES
+from planner.graphs.operators import MAX_BYTES
 from planner.profile_files import MAX_SECONDS
 
 _NODE = re.compile(

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 from planner.profile_imports.attribution import Kernel
 
 _ENDING = re.compile(r"/\w+Fusion/?$|_new_reshape$|_token_\d+$|_bn_nchwc$|_nchwc$")

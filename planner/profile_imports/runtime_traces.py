@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.probe.statistics import typical
 from planner.profile_files import Engine, Measurement, Timing
 from planner.profile_imports.attribution import (

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.files.values import JsonValue
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_files import MAX_SECONDS, Engine, Measurement, Timing
 from planner.profile_imports.attribution import (
     Attribution,

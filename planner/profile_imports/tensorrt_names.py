@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 _COPY = re.compile(
     r"Reformatting CopyNode for (?:Input|Output) Tensor \d+ (?:to|from) (?P<layer>.+)"

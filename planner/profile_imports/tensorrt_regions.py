@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 from planner.profile_imports.attribution import Attribution, Kernel, free_operators
 
 

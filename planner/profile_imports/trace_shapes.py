@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import prod
 
-from planner.dtypes import BITS
 from planner.errors import MeasuringError, shorten
 from planner.files.values import JsonValue
-from planner.graphs import Graph
-from planner.operators import Operator
+from planner.graphs.dtypes import BITS
+from planner.graphs.graph import Graph
+from planner.graphs.operators import Operator
 
 
 def check_shapes(graph: Graph, kernels: Iterable[tuple[str, str, JsonValue]], where: str) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from planner.costs import CostContext, HostCosts
 from planner.files.documents import StrictModel
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 
 class PerByteOptions(StrictModel):

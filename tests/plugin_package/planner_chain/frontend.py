@@ -20,7 +20,7 @@ from planner.drafts import (
 from planner.errors import InputError, PlannerError, raise_all
 from planner.files.documents import read_bytes
 from planner.frontend_api import LoadOptions
-from planner.graphs import Graph
+from planner.graphs.graph import Graph
 
 
 class Chain:

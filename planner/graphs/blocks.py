@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.block_hashes import Hashes
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
-from planner.ordering import comparable
+from planner.graphs.block_hashes import Hashes
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
+from planner.graphs.orders import comparable
 
 MAX_PERIOD = 64
 """Repeated sequences of more sections than this are not looked for."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
-from planner.gradients import needs_gradient
-from planner.graphs import Graph
-from planner.operators import GRAPH_INPUT
+from planner.graphs.gradients import needs_gradient
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 
 
 def model_digest(graph: Graph) -> str:

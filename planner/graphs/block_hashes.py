@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from planner.graphs import Graph
-from planner.operators import Operator
+from planner.graphs.graph import Graph
+from planner.graphs.operators import Operator
 
 
 class Hashes:

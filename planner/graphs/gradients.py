@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from planner.arrays import BoolArray
-from planner.dtypes import is_floating
-from planner.graphs import Graph
+from planner.graphs.dtypes import is_floating
+from planner.graphs.graph import Graph
 
 
 def needs_gradient(graph: Graph) -> BoolArray:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from planner.arrays import IntArray, csr
 from planner.errors import GraphError
-from planner.operations import forward_flops, forward_macs
-from planner.operators import GRAPH_INPUT, MAX_BYTES, Operator, Parameter, Tensor
+from planner.graphs.operations import forward_flops, forward_macs
+from planner.graphs.operators import GRAPH_INPUT, MAX_BYTES, Operator, Parameter, Tensor
 
 SummaryValue = int | str | None | list[str] | dict[str, int]
 

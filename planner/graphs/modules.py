@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from planner.graphs import Graph
+    from planner.graphs.graph import Graph
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)

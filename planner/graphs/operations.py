@@ -1,6 +1,6 @@
 """What operators compute: multiply-accumulates, FLOPs, and which only re-arrange a parameter.
 
-The knowledge is in the table `planner.flop_rules.RULES`; this module reads it.
+The knowledge is in the table `planner.graphs.flop_rules.RULES`; this module reads it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import prod
 
-from planner.dtypes import ASSUMED_BITS, BITS
-from planner.flop_rules import RULES, UNKNOWN, OperationRule
-from planner.mac_counts import Shapes
-from planner.operators import Operator, Tensor
+from planner.graphs.dtypes import ASSUMED_BITS, BITS
+from planner.graphs.flop_rules import RULES, UNKNOWN, OperationRule
+from planner.graphs.mac_counts import Shapes
+from planner.graphs.operators import Operator, Tensor
 
 REARRANGING: frozenset[str] = frozenset(
     {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from planner.mac_counts import (
+from planner.graphs.mac_counts import (
     MacCounter,
     attention,
     contraction,

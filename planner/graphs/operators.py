@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from planner.dtypes import ASSUMED_BITS, BITS, count_elements
+from planner.graphs.dtypes import ASSUMED_BITS, BITS, count_elements
 
 Shape = tuple[int, ...]
 AttributeValue = (
