@@ -19,8 +19,8 @@ from split_run import Cut, environment
 
 import planner
 from planner import zoo
+from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
-from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_parts import with_types
 from planner.graphs.graph import Graph
 from planner.profile_files import Measurement, read_profile

@@ -15,7 +15,7 @@ from split_torch import TorchHalf, TorchPlan
 import planner
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 

@@ -23,8 +23,8 @@ from results import Machine, Record, rounded
 import planner
 from planner import zoo
 from planner.cost_files import Costs, LinkEntry, check_costs
+from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
-from planner.frontend_api import LoadOptions
 from planner.graphs.graph import Graph
 from planner.profile_files import Profile, read_profile
 from planner.profiling import MeasureOptions, take_profile

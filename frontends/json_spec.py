@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from planner.assembly import assemble
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,
@@ -16,12 +16,12 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
+from planner.drafts.frontend import LoadOptions
+from planner.drafts.spec_file import GraphFile, NodeEntry, SizedEntry, TensorEntry
 from planner.errors import GraphError, InputError, raise_all
 from planner.files.documents import check_kind, parse_json, read_bytes, validate
 from planner.files.globs import matching
 from planner.files.values import JsonValue
-from planner.frontend_api import LoadOptions
-from planner.graph_files import GraphFile, NodeEntry, SizedEntry, TensorEntry
 from planner.graphs.graph import Graph
 from planner.graphs.operators import AttributeValue
 

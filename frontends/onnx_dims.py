@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from planner.drafts.frontend import InputSpec, LoadOptions, parse_input_spec
 from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
-from planner.frontend_api import InputSpec, LoadOptions, parse_input_spec
 from planner.frontends.onnx_dtypes import DTYPES
 
 _CODES = {name: code for code, name in DTYPES.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from planner.drafts import (
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.drafts.frontend import LoadOptions
 from planner.errors import InputError, raise_all
-from planner.frontend_api import LoadOptions
 from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
-    from planner.runnables import RunnableModel
+    from planner.drafts.runnable import RunnableModel
 
 
 class OnnxFrontend:
-    """Reads `.onnx` files without their weights; see `planner.frontend_api` for the contract."""
+    """Reads `.onnx` files without their weights; see `planner.drafts.frontend` for the contract."""
 
     name = "onnx"
     suffixes = (".onnx",)
@@ -44,7 +44,7 @@ class OnnxFrontend:
     def runnable(
         self, data: bytes | Path, *, where: str, options: LoadOptions, max_opset: int | None = None
     ) -> RunnableModel:
-        """The model without its weights; see `planner.runnables.RunnableFrontend`."""
+        """The model without its weights; see `planner.drafts.runnable.RunnableFrontend`."""
         from planner.frontends.onnx_runnable import make_runnable
 
         with _no_collection():
@@ -68,7 +68,8 @@ def _no_collection() -> Iterator[None]:
 
 def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     # onnx is imported here and below only: `planner --help` has no need of it.
-    from planner.assembly import assemble
+    from planner.drafts.assembly import assemble
+    from planner.drafts.batches import at_batch
     from planner.frontends.onnx_dims import bind_dimensions
     from planner.frontends.onnx_draft import build_draft, check_sized
     from planner.frontends.onnx_nodes import read_nodes
@@ -78,7 +79,6 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     from planner.frontends.onnx_tensors import TensorChecker
     from planner.frontends.onnx_ties import TieSeparator
     from planner.frontends.onnx_values import tensor_value
-    from planner.frontends.rebatching import at_batch
 
     model, digest = read_model(data, where=where, options=options)
     opset = opset_version(model)

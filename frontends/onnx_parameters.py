@@ -14,7 +14,7 @@ from enum import IntEnum
 
 import onnx
 
-from planner.drafts import DraftParameter
+from planner.drafts.draft import DraftParameter
 from planner.errors import GraphError, InputError
 from planner.files.globs import matching
 from planner.frontends.onnx_dtypes import DTYPES

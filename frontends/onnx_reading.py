@@ -13,9 +13,9 @@ import onnx.defs
 import onnx.inliner
 from google.protobuf.message import DecodeError
 
+from planner.drafts.frontend import LoadOptions
 from planner.errors import GraphError, InputError, PlannerError, raise_all
 from planner.files.documents import unreadable
-from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_wire import WireError, strip_payloads
 
 DIRECT_BYTES = 4 * 1024 * 1024

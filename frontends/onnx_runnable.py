@@ -12,8 +12,9 @@ import onnx
 import onnx.numpy_helper
 from google.protobuf.message import DecodeError
 
+from planner.drafts.frontend import LoadOptions
+from planner.drafts.runnable import Array, Json, RunnableInput, RunnableNode, RunnableWeight
 from planner.errors import MeasuringError, PlannerError, raise_all
-from planner.frontend_api import LoadOptions
 from planner.frontends.onnx_dims import bind_dimensions
 from planner.frontends.onnx_draft import is_training_node
 from planner.frontends.onnx_dtypes import DTYPES
@@ -36,7 +37,6 @@ from planner.frontends.onnx_values import tensor_value
 from planner.graphs.dtypes import count_elements, is_floating
 from planner.graphs.operators import AttributeValue
 from planner.probe.bundle import random_weight
-from planner.runnables import Array, Json, RunnableInput, RunnableNode, RunnableWeight
 
 LARGE_ELEMENTS = 64
 """Weights from this size on are left out of the files."""
@@ -52,7 +52,8 @@ _MAX_ATTRIBUTE = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxRunnable:
-    """See `planner.runnables.RunnableModel`; `model` is typed throughout, its nodes are named."""
+    """See `planner.drafts.runnable.RunnableModel`; `model` is typed throughout, its nodes are
+    named."""
 
     model: onnx.ModelProto
     parts: Parts
@@ -75,7 +76,7 @@ class OnnxRunnable:
 def make_runnable(
     data: bytes | Path, *, where: str, options: LoadOptions, max_opset: int | None
 ) -> OnnxRunnable:
-    """See `planner.runnables.RunnableFrontend`."""
+    """See `planner.drafts.runnable.RunnableFrontend`."""
     model, _ = read_model(data, where=where, options=options)
     binding = bind_dimensions(model, options, where=where)
     if options.batch is not None and not binding.is_batch_bound:

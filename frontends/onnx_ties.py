@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from planner.drafts import Draft, DraftOperator, DraftParameter, OperandKind
+from planner.drafts.draft import Draft, DraftOperator, DraftParameter, OperandKind
 from planner.files.globs import matching
 from planner.frontends.onnx_parameters import Role, role_at
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from planner.assembly import assemble
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.batches import at_batch
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,
@@ -14,10 +15,9 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
+from planner.drafts.frontend import LoadOptions
 from planner.errors import GraphError
 from planner.files.globs import matching
-from planner.frontend_api import LoadOptions
-from planner.frontends.rebatching import at_batch
 from planner.frontends.torch_forms import attributes, no_weights
 from planner.frontends.torch_names import operator_names
 from planner.frontends.torch_program import Program, Value, Weight, WeightKind

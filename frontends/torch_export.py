@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.drafts.frontend import ExampleInputs, LoadOptions, SplitPlan
 from planner.errors import InputError, PlannerError, raise_all
-from planner.frontend_api import ExampleInputs, LoadOptions, SplitPlan
 from planner.frontends.torch_export_archive import looks_exported, read_archive
 from planner.frontends.torch_export_build import build_program
 from planner.frontends.torch_export_json import read_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TorchExportFrontend:
-    """Reads `.pt2` archives; see `planner.frontend_api` for the contract."""
+    """Reads `.pt2` archives; see `planner.drafts.frontend` for the contract."""
 
     name = "torch-export"
     suffixes = (".pt2",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.aten_table import is_in_place
 from planner.frontends.torch_export_dims import SizedInput, bind_symbols
 from planner.frontends.torch_export_names import source_place

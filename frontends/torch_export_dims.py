@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from planner.drafts.frontend import InputSpec, LoadOptions, parse_input_spec
 from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
-from planner.frontend_api import InputSpec, LoadOptions, parse_input_spec
 from planner.frontends.torch_export_raw import Size
 from planner.frontends.torch_export_sizes import (
     BadExpression,

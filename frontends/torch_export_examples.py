@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from planner.drafts.frontend import ExampleInputs, InputSpec, parse_input_spec
 from planner.errors import InputError, name_hint
-from planner.frontend_api import ExampleInputs, InputSpec, parse_input_spec
 from planner.frontends.torch_dtypes import dtype_name
 
 _STARS: dict[object, str] = {

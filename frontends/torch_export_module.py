@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from planner.drafts.frontend import ExampleInputs, LoadOptions
 from planner.errors import InputError, PlanError, PlannerError, shorten
-from planner.frontend_api import ExampleInputs, LoadOptions
 from planner.frontends.torch_export_build import build_program
 from planner.frontends.torch_export_examples import bind_examples, forward_text, spec_texts
 from planner.frontends.torch_export_kinds import is_program

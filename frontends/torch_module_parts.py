@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
+from planner.drafts.frontend import LoadOptions, SplitPlan
 from planner.errors import PlanError
-from planner.frontend_api import LoadOptions, SplitPlan
 from planner.frontends.torch_cuts import Cutter, Part
 from planner.frontends.torch_draft import result_names, step_names, torch_graph
 from planner.frontends.torch_part_module import ModulePart

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.drafts.frontend import ExampleInputs, LoadOptions
 from planner.errors import InputError, PlannerError, raise_all
-from planner.frontend_api import ExampleInputs, LoadOptions
 from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FIRST_FILE = re.compile(rb"/(data/\d+|constants/\d+|code/.*|version|byteorder|.
 
 
 class TorchScriptFrontend:
-    """Reads TorchScript archives; see `planner.frontend_api` for the contract."""
+    """Reads TorchScript archives; see `planner.drafts.frontend` for the contract."""
 
     name = "torchscript"
     suffixes = (".pt", ".pth", ".ts", ".jit", ".torchscript")

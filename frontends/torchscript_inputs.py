@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from planner.drafts.frontend import InputSpec, parse_input_spec
 from planner.errors import InputError, name_hint
-from planner.frontend_api import InputSpec, parse_input_spec
 from planner.frontends.torch_dtypes import dtypes_by_name
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from planner.drafts.frontend import ExampleInputs
 from planner.errors import InputError
-from planner.frontend_api import ExampleInputs
 from planner.frontends.torch_dtypes import dtype_name
 from planner.frontends.torchscript_places import sentence
 

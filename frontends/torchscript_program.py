@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from planner.drafts.frontend import LoadOptions
 from planner.errors import InputError
-from planner.frontend_api import LoadOptions
 from planner.frontends.torch_forms import all_refs
 from planner.frontends.torch_program import Call, Program, WeightKind
 from planner.frontends.torchscript_archive import Archive

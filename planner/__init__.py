@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.cost_files import Costs, read_costs
+    from planner.drafts.loading import load
     from planner.errors import PlannerError
     from planner.evaluation import Delay, evaluate
     from planner.formulation import build_problem as problem
     from planner.graphs.graph import Graph
-    from planner.loading import load
     from planner.module_splitting import split_module
     from planner.planning import plan
     from planner.plans import Plan, read_plan
@@ -70,7 +70,7 @@ _HOMES = {
     "Table": "tables",
     "Verification": "verification",
     "evaluate": "evaluation",
-    "load": "loading",
+    "load": "drafts.loading",
     "plan": "planning",
     "read_costs": "cost_files",
     "read_plan": "plans",

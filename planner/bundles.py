@@ -15,8 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from planner.costs import has_backward
+from planner.drafts.frontend import Frontend, LoadOptions
+from planner.drafts.loading import frontend_of
+from planner.drafts.runnable import (
+    Json,
+    RunnableFrontend,
+    RunnableInput,
+    RunnableModel,
+    RunnableNode,
+)
 from planner.errors import GraphError, InputError, MeasuringError, ProblemReport
-from planner.frontend_api import Frontend, LoadOptions
 from planner.gradient_models import write_gradient_models
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
@@ -27,10 +35,8 @@ from planner.graphs.signatures import (
     operator_signature,
     output_bytes,
 )
-from planner.loading import frontend_of
 from planner.loss_models import write_loss_model
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.runnables import Json, RunnableFrontend, RunnableInput, RunnableModel, RunnableNode
 
 VERSION = 1
 LONG_WAY = 24

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
+from planner.drafts.runnable import Json, RunnableModel, RunnableNode
 from planner.graphs.graph import Graph
-from planner.runnables import Json, RunnableModel, RunnableNode
 
 LOSS = "planner#loss"
 LEARNING_RATE = 1e-9

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from planner.drafts.frontend import ExampleInputs, SplittingFrontend
+from planner.drafts.loading import live_frontend_of
 from planner.errors import PlanError
-from planner.frontend_api import ExampleInputs, SplittingFrontend
-from planner.loading import live_frontend_of
 from planner.plans import Plan
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from planner.bundles import write_bundle
+from planner.drafts.frontend import LoadOptions
 from planner.errors import MeasuringError, PluginError
-from planner.frontend_api import LoadOptions
 from planner.profile_files import Profile, read_profile
 
 PROGRAM = (sys.executable, "-m", "planner.probe")

@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from planner.cost_files import Costs
+from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, name_hint
 from planner.files.writing import json_text
-from planner.graph_files import GraphFile
 from planner.plans import PlanFile
 from planner.profile_files import Profile
 from planner.table_files import TableFile

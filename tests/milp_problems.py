@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

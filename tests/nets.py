@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from planner.assembly import assemble
 from planner.cost_files import AnalyticalHost
 from planner.costmodels.analytical import COST_MODEL
 from planner.costs import CostContext, HostCosts
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.onnx_model import FRONTEND
 from planner.graphs.graph import Graph
 from planner.graphs.operators import Operator

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

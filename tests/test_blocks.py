@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import planner
 from planner import zoo
-from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

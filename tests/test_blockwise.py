@@ -21,9 +21,9 @@ from planner.abstraction import (
     pattern_of,
 )
 from planner.arrays import BoolArray, IntArray
-from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from planner.costs import COST_MODELS
-from planner.frontend_api import FRONTENDS
+from planner.drafts.frontend import FRONTENDS
 from planner.schema_files import generate
 from planner.solutions import SOLVERS
 from tests.cli import GRAPH, chain, refused, run_planner, write_json_file

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from planner import zoo
-from planner.loading import load
+from planner.drafts.loading import load
 from planner.profile_files import read_profile
 from tests.cli import GRAPH, refused, run_planner, write_json_file
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from planner.drafts.loading import load
 from planner.graphs.graph import Graph
-from planner.loading import load
 from tests.cli import COSTS, GRAPH, Outcome, refused, run_planner, write_json_file
 from tests.profiles import measurement_of, profile_document
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from planner.cost_files import AnalyticalHost, PluginHost, TableHost, check_costs, parse_costs
 from planner.costmodels.table import TableModel
 from planner.costs import HostCosts
+from planner.drafts.loading import load
 from planner.errors import PlannerError, PluginError
-from planner.loading import load
 from planner.planning import plan
 from tests.cli import COSTS, chain, changed, error_of, flat_costs
 from tests.mutations import mutated

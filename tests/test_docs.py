@@ -22,7 +22,7 @@ from pydantic import BaseModel
 import planner
 from planner.cli import run
 from planner.cost_files import Costs, check_costs, read_costs
-from planner.graph_files import GraphFile
+from planner.drafts.spec_file import GraphFile
 from planner.graphs.dtypes import BITS
 from planner.plans import PlanFile
 from planner.profile_files import Profile, read_profile

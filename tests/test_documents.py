@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from planner.cost_files import parse_costs, read_costs
+from planner.drafts.loading import load
+from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, PlannerError, ProblemReport, shorten
 from planner.files.documents import MAX_DEPTH, check_kind, parse_json, validate
-from planner.graph_files import GraphFile
-from planner.loading import load
 from planner.plans import read_plan
 from tests.cli import error_of
 

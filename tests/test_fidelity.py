@@ -20,7 +20,7 @@ from onnx import helper
 import planner
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.onnx_parts import with_types
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import model_digest

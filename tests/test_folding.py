@@ -9,8 +9,15 @@ import pytest
 from onnx import TensorProto, helper
 
 import planner
-from planner.assembly import assemble
-from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, Operand, OperandKind
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
+    Draft,
+    DraftOperator,
+    DraftParameter,
+    DraftTensor,
+    Operand,
+    OperandKind,
+)
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 

@@ -11,8 +11,8 @@ import pytest
 
 import planner
 from planner import zoo
+from planner.drafts.frontend import FRONTENDS, LoadOptions
 from planner.errors import InputError, PlannerError
-from planner.frontend_api import FRONTENDS, LoadOptions
 
 JSON = (
     b'{"kind": "graph", "version": 1, "name": "net", "outputs": ["y"], '

@@ -14,8 +14,8 @@ from onnx import helper
 
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
-from planner.loading import load
+from planner.drafts.frontend import LoadOptions
+from planner.drafts.loading import load
 from planner.probe import gradient_graph, training
 from planner.probe.bundle import Bundle
 from planner.probe.gradient_graph import build_gradients, step_units

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.cost_files import check_costs
+from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.writing import json_text
 from planner.graphs.graph import Graph
-from planner.loading import load
 from planner.planning import plan
 from tests.cli import GRAPH, chain, changed, error_of
 from tests.mutations import mutated

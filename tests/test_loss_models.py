@@ -11,7 +11,7 @@ from onnx import helper
 
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.loss_models import LOSS
 from planner.probe.bundle import Bundle
 from tests.onnx_models import INT64, model, tensor, weight

@@ -9,10 +9,10 @@ import pytest
 from planner.cost_files import MeasuredHost
 from planner.costmodels.measured import COST_MODEL
 from planner.costs import HostCosts
+from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import operator_signature
-from planner.loading import load
 from planner.profile_files import check_profile
 from planner.zoo import build
 from tests.nets import Net, context_of

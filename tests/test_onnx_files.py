@@ -16,8 +16,8 @@ from onnx import TensorProto, helper
 
 import planner.frontends.onnx_evaluation
 import planner.frontends.onnx_reading
+from planner.drafts.frontend import LoadOptions, parse_input_spec
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions, parse_input_spec
 from planner.frontends.onnx_model import FRONTEND
 from planner.frontends.onnx_wire import strip_payloads
 from tests.onnx_models import (
@@ -176,7 +176,7 @@ def test_file_of_three_gigabytes_is_read_in_little_memory(tmp_path: Path) -> Non
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
         "from pathlib import Path\n"
-        "from planner.frontend_api import LoadOptions\n"
+        "from planner.drafts.frontend import LoadOptions\n"
         "from planner.frontends.onnx_model import FRONTEND\n"
         "graph = FRONTEND.load(Path(sys.argv[1]), where='big', options=LoadOptions())\n"
         "print([p.elements for p in graph.parameters], graph.tensors[-1].shape)"
@@ -361,7 +361,7 @@ def test_loading_does_not_import_what_it_does_not_need() -> None:
     script = (
         "import sys, planner.frontends.onnx_model as m\n"
         "assert 'onnx' not in sys.modules\n"
-        "from planner.frontend_api import LoadOptions\n"
+        "from planner.drafts.frontend import LoadOptions\n"
         "m.FRONTEND.load(sys.stdin.buffer.read(), where='x', options=LoadOptions())\n"
         "assert 'onnxruntime' not in sys.modules\n"
         "assert 'onnx.reference' not in sys.modules\n"

@@ -19,8 +19,8 @@ import onnx
 import pytest
 
 from planner import zoo
+from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions
 from planner.frontends import onnx_reading
 from planner.frontends.onnx_model import FRONTEND
 

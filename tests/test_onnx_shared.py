@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.onnx_model import FRONTEND
 from planner.graphs.graph import Graph
 

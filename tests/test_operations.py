@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.assembly import assemble
-from planner.drafts import Draft, DraftOperator, DraftTensor, Operand, OperandKind
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.graphs.graph import Graph, flop_rules
 from planner.graphs.operations import REARRANGING, forward_macs, lacks_shapes, rule_of
 

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from planner.cost_files import Costs, check_costs
+from planner.drafts.loading import load
 from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text
 from planner.graphs.graph import Graph
-from planner.loading import load
 from planner.planning import plan
 from planner.plans import Plan, read_plan
 from planner.schema_files import generate

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.probe import forward
 from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle

@@ -14,9 +14,9 @@ import pytest
 
 from planner import zoo
 from planner.cost_files import check_costs
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
+from planner.drafts.loading import load
 from planner.graphs.signatures import model_digest
-from planner.loading import load
 from planner.planning import plan
 from planner.pricing import priced
 from planner.probe_export import export_probe

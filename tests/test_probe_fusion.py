@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.probe.bundle import Bundle
 from planner.probe.kernels import Unit, units_of
 from planner.probe.sessions import SessionMaker

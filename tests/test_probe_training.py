@@ -16,7 +16,7 @@ from onnx import helper
 import planner
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.gradient_models import write_gradient_models
 from planner.probe import gradient_graph, training
 from planner.probe.backward_ratios import FILE, RatioTable, read_ratios, variant_of

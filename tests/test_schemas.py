@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from planner.cost_files import check_costs
+from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.documents import parse_json, validate
 from planner.files.writing import json_text
-from planner.loading import load
 from planner.planning import plan
 from planner.schema_files import FORMATS, generate, schema_names, schema_text, write_all
 from planner.table_making import table

@@ -12,9 +12,9 @@ import pytest
 
 from planner import closed_sets
 from planner.arrays import IntArray
-from planner.assembly import assemble
 from planner.cost_files import check_costs
-from planner.drafts import Draft, DraftOperator, DraftTensor, Operand, OperandKind
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.formulation import build_problem

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from planner import networks
 from planner.arrays import IntArray
-from planner.assembly import assemble
 from planner.cost_files import Costs, check_costs
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions
 from planner.frontends import aten_table
 from planner.frontends.torch_aliasing import view_strides
 from planner.frontends.torch_program import Ref, WeightKind

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import planner
+from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions
 from planner.frontends.torch_export import read_file
 from planner.frontends.torch_export_sizes import BadExpression, UnknownSymbols, compute
 from tests.torch_export_files import archive, model, node, read, size, symbol, tensor

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import planner
+from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions
 from planner.frontends import torch_export_archive
 from planner.frontends.torch_export import FRONTEND, read_file
 from planner.frontends.torch_program import Program, WeightKind

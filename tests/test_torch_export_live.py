@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import planner
+from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions
 from planner.frontends.torch_export import FRONTEND, canonical_text, read_file
 from planner.frontends.torch_program import Program
 

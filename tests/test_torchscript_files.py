@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import planner
+from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontend_api import LoadOptions
 from planner.frontends import torchscript_archive
 from planner.frontends.torchscript import FRONTEND
 from planner.frontends.torchscript_archive import Kind, read_archive
@@ -123,7 +123,7 @@ def test_loading_is_refused_before_torch_is_imported(archive: bytes, tmp_path: P
     code = (
         "import sys, pathlib\n"
         "from planner.errors import PlannerError\n"
-        "from planner.frontend_api import LoadOptions\n"
+        "from planner.drafts.frontend import LoadOptions\n"
         "from planner.frontends.torchscript import FRONTEND\n"
         "try:\n"
         "    FRONTEND.load(pathlib.Path(sys.argv[1]), where='m', "

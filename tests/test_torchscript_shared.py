@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.torch_program import Program, WeightKind
 from tests.torchscript_nets import operators, program_of
 

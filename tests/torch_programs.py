@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.torch_draft import torch_graph
 from planner.frontends.torch_program import (
     Argument,

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.frontends.torchscript_archive import read_archive
 
 if TYPE_CHECKING:

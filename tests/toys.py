@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.assembly import assemble
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,

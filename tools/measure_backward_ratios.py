@@ -23,7 +23,7 @@ import torch
 
 from planner import zoo
 from planner.bundles import write_bundle
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.probe.backward_ratios import FILE, variant_of
 from planner.probe.bundle import Bundle
 from planner.probe.reporting import Reporter

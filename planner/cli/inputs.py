@@ -8,7 +8,7 @@ from planner.cli.options import ModelOptions, ScenarioOptions, take
 
 if TYPE_CHECKING:
     from planner.cost_files import Costs
-    from planner.frontend_api import LoadOptions
+    from planner.drafts.frontend import LoadOptions
     from planner.graphs.graph import Graph
 
 
@@ -32,7 +32,7 @@ def load_options(options: ModelOptions) -> LoadOptions:
     Raises:
         InputError: If a dimension is no `NAME=N`.
     """
-    from planner.frontend_api import LoadOptions
+    from planner.drafts.frontend import LoadOptions
 
     return LoadOptions(
         inputs=options.inputs,
@@ -55,8 +55,8 @@ def load_graph(path: str, options: ModelOptions, costs: Costs | None = None) -> 
     """
     from planner.cli.input_specs import check_agreement, specs_of_file
     from planner.cli.places import named_as_flags
+    from planner.drafts.loading import load
     from planner.errors import PlannerError
-    from planner.loading import load
 
     def read(batch: int | None, specs: tuple[str, ...]) -> Graph:
         try:

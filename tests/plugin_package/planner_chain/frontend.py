@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from planner.assembly import assemble
-from planner.drafts import (
+from planner.drafts.assembly import assemble
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftParameter,
@@ -17,9 +17,9 @@ from planner.drafts import (
     Operand,
     OperandKind,
 )
+from planner.drafts.frontend import LoadOptions
 from planner.errors import InputError, PlannerError, raise_all
 from planner.files.documents import read_bytes
-from planner.frontend_api import LoadOptions
 from planner.graphs.graph import Graph
 
 

@@ -7,10 +7,10 @@ the members of `Frontend`, named by an entry point of the group `planner.fronten
     tflite = "my_package.tflite:FRONTEND"
 
 It is chosen by the file's suffix and, where that says nothing, by `recognizes`. The usual course of
-`load` is: read the file, fill a `planner.drafts.Draft` in the order of the file, and hand that to
-`planner.assembly.assemble`, which checks it and folds away what is not part of the problem. So a
-frontend need not sort, fold constants, merge duplicates or drop dead ends, and every frontend gives
-the same graph for the same model.
+`load` is: read the file, fill a `planner.drafts.draft.Draft` in the order of the file, and hand
+that to `planner.drafts.assembly.assemble`, which checks it and folds away what is not part of the
+problem. So a frontend need not sort, fold constants, merge duplicates or drop dead ends, and every
+frontend gives the same graph for the same model.
 
 A frontend imports its framework only inside `load`: listing plug-ins must stay cheap.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from planner.drafts import Draft, DraftOperator, DraftParameter, DraftTensor, OperandKind
+from planner.drafts.draft import Draft, DraftOperator, DraftParameter, DraftTensor, OperandKind
 from planner.errors import GraphError, PlannerError, name_hint, raise_all
 from planner.graphs.operators import MAX_BYTES
 

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from planner.frontend_api import LoadOptions
+from planner.drafts.frontend import LoadOptions
 from planner.graphs.operators import Shape
 
 Array: TypeAlias = npt.NDArray[np.generic]

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planner.checking import check_names
-from planner.drafts import (
+from planner.drafts.checking import check_names
+from planner.drafts.draft import (
     Draft,
     DraftOperator,
     DraftTensor,
     Operand,
     OperandKind,
 )
+from planner.drafts.indexing import index_draft
 from planner.errors import GraphError
 from planner.graphs.dtypes import is_floating
 from planner.graphs.graph import Graph
 from planner.graphs.operations import REARRANGING
 from planner.graphs.orders import topological_order
-from planner.indexing import index_draft
 
 TENSOR, PARAMETER, CONSTANT = OperandKind.TENSOR, OperandKind.PARAMETER, OperandKind.CONSTANT
 

@@ -1,4 +1,5 @@
-"""A model as a frontend reads it: by name, not yet checked. `planner.assembly` makes the Graph."""
+"""A model as a frontend reads it: by name, not yet checked. `planner.drafts.assembly` makes the
+Graph."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from planner.drafts.frontend import FRONTENDS, Frontend, LiveFrontend, LoadOptions
 from planner.errors import InputError, PlannerError, PluginError, raise_all
 from planner.files.documents import check_regular, unreadable
-from planner.frontend_api import FRONTENDS, Frontend, LiveFrontend, LoadOptions
 from planner.graphs.graph import Graph
 
 _HEAD_BYTES = 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.drafts import Draft, OperandKind
+from planner.drafts.draft import Draft, OperandKind
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT, Operator, Parameter, Tensor
 
