@@ -11,7 +11,7 @@ import graphs
 
 import planner
 from planner import zoo
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 

@@ -13,13 +13,13 @@ from types import FrameType
 
 from states import State
 
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.scenario import Scenario
 from planner.formulation import formulate
 from planner.graphs.graph import Graph
-from planner.pricing import priced
 from planner.problems import Problem
-from planner.scenarios import Scenario
 
 FAST_S = 0.005
 """Solves below this are measured three times, each after an untimed one of another state."""

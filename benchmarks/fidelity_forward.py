@@ -19,11 +19,11 @@ from split_run import Cut, environment
 
 import planner
 from planner import zoo
+from planner.costs.profile_file import Measurement, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
 from planner.frontends.onnx_parts import with_types
 from planner.graphs.graph import Graph
-from planner.profile_files import Measurement, read_profile
 from planner.profiling import MeasureOptions, take_profile
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet", "gpt2")

@@ -12,7 +12,7 @@ from fidelity_report import CutResult, State, in_words
 from split_run import Cut, Order, Run, hosts
 
 import planner
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.evaluation import Delay
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph

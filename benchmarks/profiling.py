@@ -20,7 +20,7 @@ from fidelity import machine_record
 from results import Machine, Record, rounded
 
 from planner import zoo
-from planner.profile_files import Measurement, read_profile
+from planner.costs.profile_file import Measurement, read_profile
 
 TIMED = "resnet50"
 WANTED_S = 60.0

@@ -22,11 +22,11 @@ from results import Machine, Record, rounded
 
 import planner
 from planner import zoo
-from planner.cost_files import Costs, LinkEntry, check_costs
+from planner.costs.cost_file import Costs, LinkEntry, check_costs
+from planner.costs.profile_file import Profile, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.profile_files import Profile, read_profile
 from planner.profiling import MeasureOptions, take_profile
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet", "gpt2")

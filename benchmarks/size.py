@@ -29,9 +29,9 @@ print(json.dumps({"seconds": seconds, "peak_kib": peak}))
 
 PLANNER = """
 import json, resource, sys, time
-import planner, planner.cost_files, planner.planning, planner.minimum_cuts
+import planner, planner.costs.cost_file, planner.planning, planner.minimum_cuts
 import planner.frontends.onnx_model, planner.costmodels.analytical, onnx.shape_inference
-costs = planner.cost_files.check_costs(json.loads(sys.argv[2]), "benchmark")
+costs = planner.costs.cost_file.check_costs(json.loads(sys.argv[2]), "benchmark")
 start = time.perf_counter()
 graph = planner.load(sys.argv[1])
 loaded = time.perf_counter() - start

@@ -22,7 +22,7 @@ def main() -> None:
     import torch
 
     import planner
-    from planner.cost_files import check_costs
+    from planner.costs.cost_file import check_costs
     from tests.torch_zoo import llama
 
     imported = time.perf_counter()

@@ -18,7 +18,7 @@ import torch  # noqa: E402
 
 import planner  # noqa: E402
 from planner import zoo  # noqa: E402
-from planner.cost_files import Costs, check_costs  # noqa: E402
+from planner.costs.cost_file import Costs, check_costs  # noqa: E402
 from planner.graphs.graph import Graph  # noqa: E402
 from tests.torch_zoo import NAMES, build, example_inputs  # noqa: E402
 

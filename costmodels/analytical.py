@@ -18,9 +18,9 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.cost_files import MAX_SECONDS, AnalyticalHost
 from planner.costmodels import presets
-from planner.costs import CostContext, HostCosts
+from planner.costs.cost_file import MAX_SECONDS, AnalyticalHost
+from planner.costs.cost_table import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PluginError
 from planner.graphs.flop_rules import UNKNOWN, Gradient, OperationRule, Traffic
 from planner.graphs.graph import Graph
@@ -69,7 +69,7 @@ class Roofline:
 
 
 class AnalyticalModel:
-    """See the module; satisfies `planner.costs.CostModel`."""
+    """See the module; satisfies `planner.costs.cost_table.CostModel`."""
 
     name = "analytical"
     requires: tuple[str, ...] = ()

@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from planner.arrays import BoolArray, FloatArray
-from planner.cost_files import MeasuredHost
-from planner.costs import CostContext, HostCosts
+from planner.costs.cost_file import MeasuredHost
+from planner.costs.cost_table import CostContext, HostCosts
+from planner.costs.profile_file import NodeTiming, Profile, read_profile
 from planner.errors import MAX_LISTED, PlannerError, PluginError, raise_all, shorten
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import operator_signature
 from planner.profile_columns import Columns, columns_of, groups_of, on_a_line
-from planner.profile_files import NodeTiming, Profile, read_profile
 from planner.profile_groups import Catalogue, Occurrences, catalogue, find_kernels
 from planner.profile_matching import Match, Request, finished, match
 
@@ -30,7 +30,7 @@ NOTEWORTHY = 0.01
 
 
 class MeasuredModel:
-    """See the module; satisfies `planner.costs.CostModel`."""
+    """See the module; satisfies `planner.costs.cost_table.CostModel`."""
 
     name = "measured"
     requires: tuple[str, ...] = ()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel
 
-from planner.cost_files import TableHost
-from planner.costs import CostContext, HostCosts
+from planner.costs.cost_file import TableHost
+from planner.costs.cost_table import CostContext, HostCosts
 from planner.errors import MAX_LISTED, PlannerError, PluginError, nearest, raise_all
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TableModel:
-    """See the module; satisfies `planner.costs.CostModel`."""
+    """See the module; satisfies `planner.costs.cost_table.CostModel`."""
 
     name = "table"
     requires: tuple[str, ...] = ()

@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.cost_files import Costs, read_costs
+    from planner.costs.cost_file import Costs, read_costs
+    from planner.costs.profile_file import Profile, read_profile
     from planner.drafts.loading import load
     from planner.errors import PlannerError
     from planner.evaluation import Delay, evaluate
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from planner.planning import plan
     from planner.plans import Plan, read_plan
     from planner.problems import Problem
-    from planner.profile_files import Profile, read_profile
     from planner.solutions import Solution
     from planner.solving import solve
     from planner.table_making import table
@@ -59,22 +59,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Costs": "cost_files",
+    "Costs": "costs.cost_file",
     "Delay": "evaluation",
     "Graph": "graphs.graph",
     "Plan": "plans",
     "PlannerError": "errors",
     "Problem": "problems",
-    "Profile": "profile_files",
+    "Profile": "costs.profile_file",
     "Solution": "solutions",
     "Table": "tables",
     "Verification": "verification",
     "evaluate": "evaluation",
     "load": "drafts.loading",
     "plan": "planning",
-    "read_costs": "cost_files",
+    "read_costs": "costs.cost_file",
     "read_plan": "plans",
-    "read_profile": "profile_files",
+    "read_profile": "costs.profile_file",
     "read_table": "tables",
     "solve": "solving",
     "split_module": "module_splitting",

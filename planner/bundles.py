@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.costs import has_backward
+from planner.costs.cost_table import has_backward
 from planner.drafts.frontend import Frontend, LoadOptions
 from planner.drafts.loading import frontend_of
 from planner.drafts.runnable import (

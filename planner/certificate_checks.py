@@ -9,7 +9,8 @@ from math import frexp
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.costs import CostTable
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Objective, Scenario
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.errors import PluginError
 from planner.graphs.graph import Graph
@@ -17,7 +18,6 @@ from planner.objectives import stage_seconds
 from planner.plans import CertificateEntry, Plan
 from planner.problems import Problem
 from planner.quantisation import rounding_s
-from planner.scenarios import Objective, Scenario
 from planner.solutions import SOLVERS, Capabilities, Status
 from planner.terms import Terms
 from planner.units import format_seconds

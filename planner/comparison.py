@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 
 from planner.arrays import IntArray
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
+from planner.costs.pricing import priced
 from planner.errors import PlannerError
 from planner.files.values import JsonValue
 from planner.formulation import formulate
 from planner.graphs.graph import Graph
 from planner.outcomes import objective_s
 from planner.planning import explained, ratio_of
-from planner.pricing import priced
 from planner.problems import Problem
 from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve

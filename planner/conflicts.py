@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.costs import CostTable
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Rules, Scenario
 from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.formulation import formulate
@@ -25,7 +26,6 @@ from planner.graphs.graph import Graph
 from planner.memory_demands import shortage
 from planner.prefixes import feasible_positions
 from planner.problems import Problem
-from planner.scenarios import Rules, Scenario
 from planner.units import format_memory
 
 Oracle = Callable[[Problem], bool | None]

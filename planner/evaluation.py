@@ -1,6 +1,7 @@
 """What a given placement costs, straight from the formulas of docs/theory.md, §1.
 
-This module shares the priced inputs (`planner.pricing`) with the problem, but nothing of its terms,
+This module shares the priced inputs (`planner.costs.pricing`) with the problem, but nothing of its
+terms,
 the network or any solver: it is what they are checked against. It works in float64 and adds up with
 `math.fsum`.
 """
@@ -15,14 +16,14 @@ from functools import partial
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.rule_names import no_such_host, spelt_out
+from planner.costs.scenario import Scenario
 from planner.errors import PlanError, PlannerError, name_hint, raise_all
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.pricing import priced
-from planner.rule_names import no_such_host, spelt_out
-from planner.scenarios import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,16 +9,16 @@ from itertools import pairwise
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.scenario import Scenario
 from planner.feasibility import Constraints
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.instance import LABELS, LATENCY, TiedParameters, Transfers
 from planner.memory_demands import memory_demand
-from planner.pricing import priced
 from planner.problems import Problem
-from planner.scenarios import Scenario
 
 
 def build_problem(graph: Graph, costs: Costs) -> Problem:

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
+from planner.costs.scenario import Workload
 from planner.errors import PlanError
 from planner.feasibility import Constraints
 from planner.graphs.graph import Graph
 from planner.memory_demands import MemoryDemand
-from planner.scenarios import Workload
 from planner.terms import Number, Terms
 
 LABELS = -1

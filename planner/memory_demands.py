@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.costs import CostTable
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Scenario
 from planner.errors import PlanError
 from planner.graphs.graph import Graph
-from planner.scenarios import Scenario
 from planner.units import format_memory
 
 MAX_TOTAL = 2**62

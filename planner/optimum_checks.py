@@ -8,13 +8,13 @@ import numpy as np
 
 from planner.arrays import BoolArray, IntArray
 from planner.certificate_checks import Case, is_power_of_two, ticks_of
+from planner.costs.scenario import Objective
 from planner.discrepancies import Finding, Ledger, apart
 from planner.evaluation import violations
 from planner.minimum_cuts import maximum_flow
 from planner.networks import SINK, SOURCE, Network, network_of
 from planner.outcomes import objective_s
 from planner.problems import Problem
-from planner.scenarios import Objective
 from planner.units import format_seconds
 
 MILP_TOLERANCE = 1e-12

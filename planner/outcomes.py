@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.arrays import IntArray
-from planner.costs import CostTable
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Objective, Scenario
 from planner.evaluation import Crossing, crossings, delay_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
@@ -18,7 +19,6 @@ from planner.plans import (
     StageEntry,
     delay_entry,
 )
-from planner.scenarios import Objective, Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

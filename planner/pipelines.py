@@ -13,11 +13,11 @@ from enum import Enum
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.costs import CostTable
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Scenario
 from planner.evaluation import holders, straddles, traffic
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.scenarios import Scenario
 
 
 class StageKind(Enum):

@@ -7,13 +7,13 @@ from dataclasses import fields
 from pydantic import BaseModel
 
 from planner.arrays import IntArray
-from planner.costs import CostTable
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Scenario
 from planner.discrepancies import Ledger
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 from planner.outcomes import outcome_of
 from planner.plans import Plan
-from planner.scenarios import Scenario
 
 Entries = dict[str, JsonValue]
 """By the name that they have in a plan file."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.scenario import Scenario
 from planner.discrepancies import Ledger
 from planner.errors import PlanError, PlannerError
 from planner.evaluation import resolve_placement, violations
 from planner.graphs.graph import Graph
 from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
 from planner.plans import Plan
-from planner.pricing import priced
-from planner.scenarios import Scenario
 
 MAX_SHOWN = 8
 """Differences that the error lists."""

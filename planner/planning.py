@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
 
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import violations
 from planner.formulation import formulate
@@ -17,11 +19,9 @@ from planner.graphs.graph import Graph
 from planner.memory_demands import shortages
 from planner.outcomes import Outcome, objective_s, outcome_of
 from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead
-from planner.pricing import priced
 from planner.problems import Problem
 from planner.quantisation import rounding_s
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.scenarios import Objective, Scenario
 from planner.solutions import Limits, Solution, Status
 from planner.solving import AUTO, solve
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from planner.costs.scenario import Objective
 from planner.feasibility import Constraints
 from planner.instance import Instance
 from planner.objectives import Goal, delay_goal, throughput_goal
 from planner.quantisation import quantise
-from planner.scenarios import Objective
 from planner.terms import Ticks
 
 

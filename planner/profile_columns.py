@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray
+from planner.costs.profile_file import Measurement
 from planner.graphs.graph import Graph
-from planner.profile_files import Measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from planner.costs.profile_file import Measurement, NodeTiming
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.profile_files import Measurement, NodeTiming
 
 MAX_STEPS = 10_000
 """Operators that are tried for one kernel at one place."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from planner.costs.profile_file import Machine, Measurement, Profile, check_profile
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
-from planner.profile_files import Machine, Measurement, Profile, check_profile
 from planner.profile_imports import UNKNOWN_MACHINE
 
 _TELLING = ("name", "processor", "accelerator", "n_cores", "power_mode")

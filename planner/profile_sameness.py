@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.costs.profile_file import Measurement
 from planner.errors import shorten
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import operator_signature, output_bytes
-from planner.profile_files import Measurement
 
 
 def difference(graph: Graph, measurement: Measurement) -> str | None:

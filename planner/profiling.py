@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from planner.bundles import write_bundle
+from planner.costs.profile_file import Profile, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.errors import MeasuringError, PluginError
-from planner.profile_files import Profile, read_profile
 
 PROGRAM = (sys.executable, "-m", "planner.probe")
 INTERRUPTED = 130

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
+from planner.costs.profile_file import Profile
 from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, name_hint
 from planner.files.writing import json_text
 from planner.plans import PlanFile
-from planner.profile_files import Profile
 from planner.table_files import TableFile
 
 FORMATS: dict[str, type[BaseModel]] = {

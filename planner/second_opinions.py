@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from planner.certificate_checks import Case
+from planner.costs.scenario import Objective
 from planner.discrepancies import Finding, Ledger
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation import violations
@@ -17,7 +18,6 @@ from planner.pipelines import memory_of
 from planner.plan_entries import json_value
 from planner.plans import Plan
 from planner.problems import Problem
-from planner.scenarios import Objective
 from planner.solutions import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.solving import AUTO, solve
 from planner.units import format_seconds

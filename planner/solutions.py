@@ -11,9 +11,9 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from planner.arrays import IntArray
+from planner.costs.scenario import Objective
 from planner.errors import PlanError, SolverError
 from planner.registry import Registry
-from planner.scenarios import Objective
 
 if TYPE_CHECKING:
     from planner.problems import Problem

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
+from planner.costs.scenario import Objective
 from planner.errors import PlanError, SolverError
 from planner.feasibility import feasible_extremes
 from planner.memory_demands import nothing_fits, shortages
 from planner.problems import Problem
-from planner.scenarios import Objective
 from planner.segmenting import reason_against
 from planner.solutions import SOLVERS, DeferredCertificate, Limits, Solution, Solver, Status
 

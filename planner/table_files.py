@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from planner.arrays import FloatArray
-from planner.cost_files import MAX_RATE, MIN_RATE
+from planner.costs.cost_file import MAX_RATE, MIN_RATE
 from planner.errors import InputError, PlannerError, raise_all
 from planner.files.documents import (
     WHOLE,

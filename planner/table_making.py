@@ -11,18 +11,18 @@ from fractions import Fraction
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
 from planner.formulation import formulate
 from planner.graphs.graph import Graph
 from planner.memory_demands import shortages
 from planner.planning import warnings_for
-from planner.pricing import priced
 from planner.problems import Problem
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.scenarios import Objective, Scenario
 from planner.solving import AUTO
 from planner.table_envelopes import Cut, Envelope, Vertex
 from planner.table_files import (

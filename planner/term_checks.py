@@ -12,6 +12,7 @@ import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.certificate_checks import Case, parts_s
+from planner.costs.scenario import Objective
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.evaluation import violations
 from planner.graphs.operators import GRAPH_INPUT
@@ -19,7 +20,6 @@ from planner.instance import LABELS, LATENCY
 from planner.outcomes import objective_s
 from planner.problems import Problem
 from planner.rule_checks import n_probes, ties
-from planner.scenarios import Objective
 from planner.units import format_seconds
 
 TERM_TOLERANCE = 1e-12

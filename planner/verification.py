@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from planner.arrays import IntArray
 from planner.certificate_checks import Case, check_certificate
-from planner.cost_files import Costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs
+from planner.costs.cost_table import CostTable
+from planner.costs.scenario import Scenario
 from planner.discrepancies import Check, Difference, Finding, Ledger
 from planner.errors import PlannerError
 from planner.evaluation import resolve_placement, violations
@@ -23,7 +24,6 @@ from planner.planning import baseline
 from planner.plans import Plan
 from planner.problems import Problem
 from planner.rule_checks import check_rules_seen
-from planner.scenarios import Scenario
 from planner.second_opinions import SecondAnswer, ask_second, second_solver
 from planner.solutions import SOLVERS, Limits
 from planner.solving import AUTO

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import BoolArray, IntArray
+from planner.costs.scenario import Objective
 from planner.enumeration import enumerate_placements
 from planner.memory_demands import MemoryDemand, nothing_fits
 from planner.problems import Problem
-from planner.scenarios import Objective
 from planner.solutions import Capabilities, Limits, Solution, bounded_solution
 
 MAX_FREE_OPERATORS = 22

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from planner.costs.scenario import Objective
 from planner.milp_answers import solution_of
 from planner.problems import Problem
 from planner.pyomo_engines import solve_model
 from planner.pyomo_models import MAX_TOLERANCE, tolerance_of
-from planner.scenarios import Objective
 from planner.solutions import Capabilities, Limits, Solution
 
 

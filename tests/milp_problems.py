@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,

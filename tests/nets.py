@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from planner.cost_files import AnalyticalHost
 from planner.costmodels.analytical import COST_MODEL
-from planner.costs import CostContext, HostCosts
+from planner.costs.cost_file import AnalyticalHost
+from planner.costs.cost_table import CostContext, HostCosts
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.pricing import priced
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,
@@ -19,7 +20,6 @@ from planner.drafts.draft import (
 )
 from planner.graphs.graph import Graph
 from planner.pipelines import memory_of
-from planner.pricing import priced
 
 OBJECTIVES = ("delay", "throughput")
 SIZES = st.integers(0, 5_000_000)

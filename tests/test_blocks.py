@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner import zoo
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,

@@ -21,7 +21,7 @@ from planner.abstraction import (
     pattern_of,
 )
 from planner.arrays import BoolArray, IntArray
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,

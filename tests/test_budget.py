@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from planner.branching import search
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, SolverError
 from planner.formulation import build_problem

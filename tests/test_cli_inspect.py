@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.costs import COST_MODELS
+from planner.costs.cost_table import COST_MODELS
 from planner.drafts.frontend import FRONTENDS
 from planner.schema_files import generate
 from planner.solutions import SOLVERS

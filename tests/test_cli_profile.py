@@ -14,8 +14,8 @@ from unittest.mock import patch
 import pytest
 
 from planner import zoo
+from planner.costs.profile_file import read_profile
 from planner.drafts.loading import load
-from planner.profile_files import read_profile
 from tests.cli import GRAPH, refused, run_planner, write_json_file
 
 pytest.importorskip("onnxruntime")

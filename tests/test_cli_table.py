@@ -19,7 +19,7 @@ import pytest
 
 import planner
 from planner.cli import map_requests, region_bar, table_view
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.tables import Table
 from tests.cli import FLAGS, flat_costs, refused, run_planner, write_json_file
 from tests.toys import costs_document, diamond
@@ -151,7 +151,7 @@ def test_terminal_that_is_not_utf8(files: tuple[str, ...]) -> None:
 def test_bar_of_narrow_regions() -> None:
     graph = diamond()
     document = costs_document(graph, 2)
-    costs = planner.cost_files.check_costs(document, "costs")
+    costs = planner.costs.cost_file.check_costs(document, "costs")
     table = planner.table(graph, costs, uplink_bps=(1e-3, 1e18))
     with redirect_stdout(io.StringIO()):
         for width in (12, 30, 80):

@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planner.conflicts import Oracle, explain_memory, memory_conflict
-from planner.cost_files import Costs, check_costs
-from planner.costs import CostTable
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.cost_table import CostTable
+from planner.costs.pricing import priced
+from planner.costs.scenario import Rules, Scenario
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.feasibility import Constraints, conflict_of, feasible_extremes
 from planner.formulation import build_problem, formulate
 from planner.graphs.graph import Graph
 from planner.memory_demands import shortage
-from planner.pricing import priced
 from planner.problems import Problem
-from planner.scenarios import Rules, Scenario
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, graph_of, operator
 

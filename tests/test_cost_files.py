@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.cost_files import AnalyticalHost, PluginHost, TableHost, check_costs, parse_costs
 from planner.costmodels.table import TableModel
-from planner.costs import HostCosts
+from planner.costs.cost_file import AnalyticalHost, PluginHost, TableHost, check_costs, parse_costs
+from planner.costs.cost_table import HostCosts
 from planner.drafts.loading import load
 from planner.errors import PlannerError, PluginError
 from planner.planning import plan

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from planner.cost_files import TableHost
 from planner.costmodels.table import COST_MODEL
-from planner.costs import HostCosts
+from planner.costs.cost_file import TableHost
+from planner.costs.cost_table import HostCosts
 from planner.errors import PlannerError
 from planner.files.documents import validate
 from planner.files.values import JsonValue

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.costmodels import presets
-from planner.costs import HostCosts
+from planner.costs.cost_table import HostCosts
 from planner.errors import PlannerError
 from planner.files.documents import validate
 from planner.graphs.graph import Graph

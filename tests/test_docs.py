@@ -21,11 +21,11 @@ from pydantic import BaseModel
 
 import planner
 from planner.cli import run
-from planner.cost_files import Costs, check_costs, read_costs
+from planner.costs.cost_file import Costs, check_costs, read_costs
+from planner.costs.profile_file import Profile, read_profile
 from planner.drafts.spec_file import GraphFile
 from planner.graphs.dtypes import BITS
 from planner.plans import PlanFile
-from planner.profile_files import Profile, read_profile
 from planner.schema_files import schema_text
 from planner.table_files import TableFile
 from planner.units import BYTES, RATES, TIMES, parse_quantity

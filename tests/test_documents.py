@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cost_files import parse_costs, read_costs
+from planner.costs.cost_file import parse_costs, read_costs
 from planner.drafts.loading import load
 from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, PlannerError, ProblemReport, shorten

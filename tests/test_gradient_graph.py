@@ -14,6 +14,7 @@ from onnx import helper
 
 from planner import zoo
 from planner.bundles import write_bundle
+from planner.costs.profile_file import Measurement, check_profile, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.drafts.loading import load
 from planner.probe import gradient_graph, training
@@ -24,7 +25,6 @@ from planner.probe.settings import Settings
 from planner.probe.training import measure_training
 from planner.probe.wire import Kernel
 from planner.probe_export import export_probe
-from planner.profile_files import Measurement, check_profile, read_profile
 from tests.onnx_models import model, tensor, weight
 from tests.test_probe_export import environment
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 
 import planner
+from planner.costs.profile_file import Measurement
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
-from planner.profile_files import Measurement
 from planner.profile_imports import import_measurement
 from planner.profile_imports.recognition import Source, recognise
 from planner.profile_imports.tensorrt_names import LayerNames

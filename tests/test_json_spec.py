@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.writing import json_text

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
 from planner.errors import PlanError
 from planner.feasibility import feasible_extremes
 from planner.formulation import build_problem

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from planner.cost_files import MeasuredHost
 from planner.costmodels.measured import COST_MODEL
-from planner.costs import HostCosts
+from planner.costs.cost_file import MeasuredHost
+from planner.costs.cost_table import HostCosts
+from planner.costs.profile_file import check_profile
 from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import operator_signature
-from planner.profile_files import check_profile
 from planner.zoo import build
 from tests.nets import Net, context_of
 from tests.profiles import measurement_of, profile_document

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planner import memory_fixings
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.pricing import priced
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.formulation import build_problem
@@ -18,7 +19,6 @@ from planner.graphs.graph import Graph
 from planner.memory_demands import MemoryDemand
 from planner.memory_fixings import tightened
 from planner.pipelines import HostMemory, memory_of
-from planner.pricing import priced
 from planner.problems import Problem
 from planner.quotients import quotient
 from tests.strategies import limited_problems

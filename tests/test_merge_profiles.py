@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import planner
+from planner.costs.profile_file import Profile, check_profile, read_profile
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
-from planner.profile_files import Profile, check_profile, read_profile
 from planner.profile_merging import merge_profiles
 from tests.cli import chain, changed, error_of, refused, run_planner, write_json_file
 from tests.profiles import ENGINE, MACHINE, measurement_of

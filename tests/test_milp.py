@@ -10,12 +10,12 @@ import pytest
 
 import planner
 from planner import pulp_models, pyomo_engines
+from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
 from planner.evaluation import violations
 from planner.feasibility import feasible_extremes
 from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.pricing import scenario_of
 from planner.problems import Problem
 from planner.solutions import Limits, Solution, Status
 from planner.solvers.pulp_milp import SOLVER as PULP

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.pricing import scenario_of
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
 from planner.graphs.modules import (
@@ -23,7 +24,6 @@ from planner.graphs.modules import (
     resolved,
 )
 from planner.plans import Plan
-from planner.pricing import scenario_of
 from tests.cli import chain, error_of, flat_costs
 
 NAMES = ("conv", "layer1.0.conv", "layer1.0.relu", "layer1.0.relu@1", "layer1.1.conv", "fc")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.errors import PlannerError
 from planner.frontends.json_spec import JsonSpec
 from tests.cli import FLAGS, error_of, flat_costs, refused, run_planner, write_json_file

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
 from planner.errors import PlanError
 from planner.evaluation import evaluate
 from planner.formulation import build_problem

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.costs import COST_MODELS
+from planner.costs.cost_table import COST_MODELS
 from planner.drafts.frontend import FRONTENDS
 from planner.solutions import SOLVERS
 from tests.conftest import ROOT

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.pricing import priced
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.evaluation import delay_of
@@ -16,7 +17,6 @@ from planner.graphs.graph import Graph
 from planner.outcomes import objective_s, outcome_of
 from planner.pipelines import Stage, StageKind, stages_of
 from planner.planning import plan
-from planner.pricing import priced
 from planner.quantisation import rounding_s
 from planner.solving import solve
 from tests.strategies import limited_problems, problems

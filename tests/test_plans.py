@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.loading import load
 from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text

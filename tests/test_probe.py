@@ -18,6 +18,7 @@ from onnx import helper
 
 from planner import zoo
 from planner.bundles import write_bundle
+from planner.costs.profile_file import Machine, Measurement, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.probe import forward, providers
 from planner.probe.__main__ import main
@@ -28,7 +29,6 @@ from planner.probe.reporting import Reporter
 from planner.probe.sessions import SessionMaker
 from planner.probe.settings import Settings
 from planner.probe.statistics import timing, typical
-from planner.profile_files import Machine, Measurement, read_profile
 from tests.onnx_models import model, tensor, weight
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

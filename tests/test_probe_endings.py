@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from planner import zoo
 from planner.bundles import write_bundle
+from planner.costs.profile_file import read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.probe import forward
 from planner.probe.__main__ import main
@@ -26,7 +27,6 @@ from planner.probe.settings import Settings
 from planner.probe.traces import read_trace
 from planner.probe.wire import Kernel
 from planner.probe_export import export_probe
-from planner.profile_files import read_profile
 from tests.cli import refused
 from tests.onnx_models import model, tensor
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from planner import zoo
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
+from planner.costs.pricing import priced
+from planner.costs.profile_file import read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.drafts.loading import load
 from planner.graphs.signatures import model_digest
 from planner.planning import plan
-from planner.pricing import priced
 from planner.probe_export import export_probe
-from planner.profile_files import read_profile
 from tests.cli import refused, run_planner
 from tests.conftest import ROOT
 

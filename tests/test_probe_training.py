@@ -16,6 +16,7 @@ from onnx import helper
 import planner
 from planner import zoo
 from planner.bundles import write_bundle
+from planner.costs.profile_file import Measurement, check_profile
 from planner.drafts.frontend import LoadOptions
 from planner.gradient_models import write_gradient_models
 from planner.probe import gradient_graph, training
@@ -26,7 +27,6 @@ from planner.probe.estimated_training import REMOVED, removed_dropouts
 from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
 from planner.probe.training import measure_training
-from planner.profile_files import Measurement, check_profile
 from tests.onnx_models import model, tensor, values, weight
 
 ort = pytest.importorskip("onnxruntime")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import planner
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
 from planner.networks import Network, network_of

@@ -8,7 +8,7 @@ import pytest
 
 import planner
 from planner import zoo
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 
 MODELS = [
     "resnet18",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.documents import parse_json, validate

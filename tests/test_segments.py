@@ -12,7 +12,7 @@ import pytest
 
 from planner import closed_sets
 from planner.arrays import IntArray
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.enumeration import enumerate_placements

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
 from planner.evaluation import violations
 from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.pricing import scenario_of
 from planner.solutions import SOLVERS, Limits, Status
 from planner.solving import solve
 from tests.strategies import problems

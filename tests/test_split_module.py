@@ -14,7 +14,7 @@ from hypothesis import strategies as st  # noqa: E402
 from torch import nn  # noqa: E402
 
 import planner  # noqa: E402
-from planner.cost_files import Costs, check_costs  # noqa: E402
+from planner.costs.cost_file import Costs, check_costs  # noqa: E402
 from planner.errors import PlannerError  # noqa: E402
 from planner.graphs.graph import Graph  # noqa: E402
 from tests.torch_zoo import build, example_inputs  # noqa: E402

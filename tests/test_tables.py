@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner import zoo
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import evaluate

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 import planner
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text
 from planner.graphs.graph import Graph

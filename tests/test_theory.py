@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from planner import networks
 from planner.arrays import IntArray
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
+from planner.costs.pricing import price, scenario_of
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import (
     Draft,
@@ -33,7 +34,6 @@ from planner.formulation import build_problem, formulate
 from planner.graphs.graph import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import network_without_reverse_arcs
-from planner.pricing import price, scenario_of
 from planner.problems import Problem
 from planner.solutions import SOLVERS, Solution, Status
 from planner.solving import solve

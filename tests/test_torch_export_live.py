@@ -282,7 +282,7 @@ def test_a_billion_parameters_on_the_meta_device_are_planned_in_little_memory() 
     # `ru_maxrss` would begin at what this process holds, which a child inherits.
     code = """
 import pathlib, re, torch, planner
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from tests.torch_zoo_llama import Llama, LlamaConfig
 with torch.device("meta"):
     module = Llama(LlamaConfig())

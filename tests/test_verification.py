@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner import networks, quantisation
-from planner.cost_files import Costs, check_costs
+from planner.costs.cost_file import Costs, check_costs
 from planner.discrepancies import Finding
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.formulation import build_problem

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import planner
 from planner import formulation, problems
 from planner.certificate_checks import ticks_of
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
+from planner.costs.pricing import priced
 from planner.discrepancies import Finding, apart, told
 from planner.enumeration import enumerate_placements
 from planner.errors import PlannerError, PluginError, SolverError
@@ -24,7 +25,6 @@ from planner.graphs.graph import Graph
 from planner.outcomes import objective_s
 from planner.plan_entries import outcome_entries
 from planner.plans import Plan
-from planner.pricing import priced
 from planner.second_opinions import PATIENCE
 from planner.solutions import SOLVERS, Limits
 from planner.verification import verify

@@ -11,7 +11,7 @@ import pytest
 
 import planner
 from planner import quantisation
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.errors import SolverError
 from planner.planning import plan as imported_by_name
 from tests.cli import chain, flat_costs, run_planner, write_json_file

@@ -14,7 +14,7 @@ from typing import Any
 
 import planner
 from planner import planning
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
 from planner.discrepancies import Finding
 from planner.graphs.graph import Graph
 from planner.plans import Plan

@@ -150,7 +150,7 @@ def _scenario(values: dict[str, Any]) -> Scenario:
     Raises:
         InputError: If one is no quantity, or out of range.
     """
-    from planner.cost_files import MAX_RATE, MAX_SECONDS, MIN_RATE
+    from planner.costs.cost_file import MAX_RATE, MAX_SECONDS, MIN_RATE
     from planner.errors import InputError
     from planner.profile_imports.pipedream_files import Scenario
     from planner.units import RATES, TIMES, parse_quantity

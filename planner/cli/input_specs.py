@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
 from planner.drafts.frontend import parse_input_spec
 from planner.errors import InputError, PlannerError, raise_all
 from planner.graphs.graph import Graph

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from planner.cli.options import ModelOptions, ScenarioOptions, take
 
 if TYPE_CHECKING:
-    from planner.cost_files import Costs
+    from planner.costs.cost_file import Costs
     from planner.drafts.frontend import LoadOptions
     from planner.graphs.graph import Graph
 

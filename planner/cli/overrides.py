@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from planner.cli.console import say
 from planner.cli.options import ScenarioOptions
 from planner.cli.places import placed_in
-from planner.cost_files import (
+from planner.costs.cost_file import (
     MAX_RATE,
     MAX_SECONDS,
     MIN_RATE,
@@ -161,7 +161,7 @@ def _command() -> str:
 def _host(name: str, value: str, flag: str, *, is_profile: bool = False) -> HostEntry:
     """A host by its hardware, or by the file of its profile."""
     if is_profile or value.endswith(".json"):
-        from planner.profile_files import read_profile
+        from planner.costs.profile_file import read_profile
 
         return MeasuredHost(name=name, model="measured", profile=read_profile(value))
     document = {"name": name, "model": "analytical", "hardware": value}

@@ -11,7 +11,7 @@ from planner.errors import PlannerError
 
 if TYPE_CHECKING:
     from planner.cli.options import ScenarioOptions
-    from planner.cost_files import Costs
+    from planner.costs.cost_file import Costs
 
 _ARGUMENTS = {
     "batch": "--batch",

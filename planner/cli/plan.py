@@ -19,7 +19,7 @@ from planner.cli.options import (
 from planner.cli.outputs import check_output
 
 if TYPE_CHECKING:
-    from planner.cost_files import Costs
+    from planner.costs.cost_file import Costs
     from planner.graphs.graph import Graph
 
 EXIT_UNPROVED = 5

@@ -13,7 +13,7 @@ import click
 def command(output_format: str) -> None:
     """List every plug-in, who provides it, and whether it has what it needs."""
     from planner.cli.console import write_json
-    from planner.costs import COST_MODELS
+    from planner.costs.cost_table import COST_MODELS
     from planner.drafts.frontend import FRONTENDS
     from planner.errors import PlannerError
     from planner.registry import Registry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.cli.tables import Table, show
-from planner.profile_files import Measurement, Profile, Timing
+from planner.costs.profile_file import Measurement, Profile, Timing
 from planner.units import format_seconds
 
 MAX_SLOWEST = 8

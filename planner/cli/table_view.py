@@ -12,7 +12,7 @@ from planner.cli.ranges import format_value
 from planner.cli.region_bar import bar
 from planner.cli.tables import Table as Grid
 from planner.cli.tables import show
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
 from planner.table_files import ParameterEntry, TableFile
 from planner.tables import Table, TablePlan
 from planner.units import format_bytes, format_rate, format_seconds

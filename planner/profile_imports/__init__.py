@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from planner.costs.profile_file import Measurement, Profile, check_profile
 from planner.errors import MeasuringError
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.profile_files import Measurement, Profile, check_profile
 from planner.profile_imports.recognition import Source, recognise
 
 __all__ = ["UNKNOWN_MACHINE", "import_measurement", "import_profile", "profile_of", "recognise"]

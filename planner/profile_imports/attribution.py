@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from planner.errors import MeasuringError, shorten
-from planner.graphs.flop_rules import Traffic
-from planner.graphs.graph import Graph
-from planner.graphs.operations import rule_of
-from planner.graphs.operators import GRAPH_INPUT
-from planner.graphs.signatures import input_shapes, model_digest, operator_signature, output_bytes
-from planner.profile_files import (
+from planner.costs.profile_file import (
     MAX_SECONDS,
     Engine,
     Group,
@@ -21,6 +15,12 @@ from planner.profile_files import (
     Timing,
     WholeTiming,
 )
+from planner.errors import MeasuringError, shorten
+from planner.graphs.flop_rules import Traffic
+from planner.graphs.graph import Graph
+from planner.graphs.operations import rule_of
+from planner.graphs.operators import GRAPH_INPUT
+from planner.graphs.signatures import input_shapes, model_digest, operator_signature, output_bytes
 from planner.profile_groups import edges_between, read_outside
 
 _MAX_OVERHEAD = 1000.0

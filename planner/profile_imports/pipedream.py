@@ -16,9 +16,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from planner.costs.profile_file import MAX_SECONDS
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.graphs.operators import MAX_BYTES
-from planner.profile_files import MAX_SECONDS
 
 _NODE = re.compile(
     r"(?P<id>\S+) -- (?P<layer>.*?) -- (?P<numbers>forward_compute_time=.*?)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from planner.cost_files import check_costs
+from planner.costs.cost_file import check_costs
 from planner.errors import MeasuringError
 from planner.profile_imports.pipedream import LayerGraph, parse_layer_graph
 from planner.profile_imports.pipedream_sizes import complete_sizes

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from planner.costs.profile_file import Engine, Measurement, Timing
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 from planner.probe.statistics import typical
-from planner.profile_files import Engine, Measurement, Timing
 from planner.profile_imports.attribution import (
     Attribution,
     Kernel,

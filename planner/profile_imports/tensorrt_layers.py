@@ -11,10 +11,10 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+from planner.costs.profile_file import MAX_SECONDS, Engine, Measurement, Timing
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.profile_files import MAX_SECONDS, Engine, Measurement, Timing
 from planner.profile_imports.attribution import (
     Attribution,
     Kernel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 
-from planner.cost_files import Costs
+from planner.costs.cost_file import Costs
 from planner.errors import PlanError, PlannerError, name_hint
 from planner.graphs.graph import Graph
 from planner.graphs.modules import ModuleTree, module_paths, modules_of, resolved

@@ -10,16 +10,23 @@ import numpy as np
 from pydantic import BaseModel
 
 from planner.arrays import IntArray
-from planner.cost_files import Costs, PluginHost
-from planner.costs import COST_MODELS, CostContext, CostModel, CostTable, HostCosts, has_backward
+from planner.costs.cost_file import Costs, PluginHost
+from planner.costs.cost_table import (
+    COST_MODELS,
+    CostContext,
+    CostModel,
+    CostTable,
+    HostCosts,
+    has_backward,
+)
+from planner.costs.rule_names import operator_rules
+from planner.costs.scenario import Link, Mode, Objective, Route, Rules, Scenario, Workload
 from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
 from planner.files.documents import validate
 from planner.graphs.dtypes import ASSUMED_BITS, BITS, is_floating
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.rule_names import operator_rules
-from planner.scenarios import Link, Mode, Objective, Route, Rules, Scenario, Workload
 
 
 def priced(graph: Graph, costs: Costs) -> tuple[Scenario, CostTable]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-    from planner.profile_files import Profile
+    from planner.costs.profile_file import Profile
 
 
 class ProfileOrPath:
@@ -25,7 +25,7 @@ class ProfileOrPath:
 
     def late_model(self) -> type[BaseModel]:
         """What an object here is checked against."""
-        from planner.profile_files import Profile
+        from planner.costs.profile_file import Profile
 
         return Profile
 
@@ -66,7 +66,7 @@ def settled(entry: ProfileEntry, place: str, folder: Path) -> Profile:
     Raises:
         PlannerError: With every problem of the profile.
     """
-    from planner.profile_files import read_profile, settle
+    from planner.costs.profile_file import read_profile, settle
 
     if isinstance(entry, str):
         with _named_at(place, str(folder / entry)):

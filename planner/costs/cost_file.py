@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from planner.costs.input_entries import InputEntry
+from planner.costs.profile_entries import ProfileEntry, settled
 from planner.errors import InputError, PlannerError, name_hint, raise_all
 from planner.files.documents import (
     WHOLE,
@@ -30,8 +32,6 @@ from planner.files.documents import (
 )
 from planner.files.values import JsonValue
 from planner.graphs.dtypes import WIRE_DTYPES
-from planner.input_entries import InputEntry
-from planner.profile_entries import ProfileEntry, settled
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""
