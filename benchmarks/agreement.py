@@ -11,7 +11,7 @@ from forks import SHARES, on_all_cores
 from results import Agreement, Exactness
 from states import State
 
-from planner.solutions import Solution
+from planner.problems.solution import Solution
 from planner.solving import solve
 
 REFERENCE = "maxflow"

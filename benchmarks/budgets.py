@@ -24,8 +24,8 @@ from machine import describe
 
 import planner
 from planner.graphs.graph import Graph
-from planner.problems import Problem
-from planner.solutions import Limits, Solution
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Solution
 from planner.solving import solve
 
 SHARES = (0.25, 0.5, 0.75)

@@ -17,9 +17,9 @@ from planner.costs.cost_file import Costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Scenario
-from planner.formulation import formulate
 from planner.graphs.graph import Graph
-from planner.problems import Problem
+from planner.problems.formulation import formulate
+from planner.problems.problem import Problem
 
 FAST_S = 0.005
 """Solves below this are measured three times, each after an untimed one of another state."""

@@ -17,9 +17,9 @@ from results import Exactness, GraphResult, Memory, Spread, TableCheck, rounded
 from states import State, random_states
 
 import planner
-from planner.feasibility import feasible_extremes
-from planner.problems import Problem
-from planner.solutions import SOLVERS, Limits
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.problem import Problem
+from planner.problems.solution import SOLVERS, Limits
 from planner.solving import solve
 
 REPLAN = "segments"

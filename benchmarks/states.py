@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import asdict, astuple, dataclass, replace
 
-from planner.problems import Problem
+from planner.problems.problem import Problem
 
 RATES_BPS = (1e4, 32e9)
 DEVICE_SPEED = (0.3, 32.0)

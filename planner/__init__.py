@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from planner.drafts.loading import load
     from planner.errors import PlannerError
     from planner.evaluation import Delay, evaluate
-    from planner.formulation import build_problem as problem
     from planner.graphs.graph import Graph
     from planner.module_splitting import split_module
     from planner.planning import plan
     from planner.plans import Plan, read_plan
-    from planner.problems import Problem
-    from planner.solutions import Solution
+    from planner.problems.formulation import build_problem as problem
+    from planner.problems.problem import Problem
+    from planner.problems.solution import Solution
     from planner.solving import solve
     from planner.table_making import table
     from planner.tables import Table, read_table
@@ -64,9 +64,9 @@ _HOMES = {
     "Graph": "graphs.graph",
     "Plan": "plans",
     "PlannerError": "errors",
-    "Problem": "problems",
+    "Problem": "problems.problem",
     "Profile": "costs.profile_file",
-    "Solution": "solutions",
+    "Solution": "problems.solution",
     "Table": "tables",
     "Verification": "verification",
     "evaluate": "evaluation",
@@ -86,7 +86,7 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for (PEP 562)."""
     if name == "problem":
-        value: object = import_module("planner.formulation").build_problem
+        value: object = import_module("planner.problems.formulation").build_problem
     elif name in _HOMES:
         value = getattr(import_module(f"planner.{_HOMES[name]}"), name)
     else:

@@ -17,12 +17,12 @@ from planner.arrays import BoolArray, IntArray
 from planner.follower_pairs import join
 from planner.gap_cuts import MinimumCut
 from planner.networks import Network, network_of
-from planner.quotients import Quotient, quotient
+from planner.problems.quotient import Quotient, quotient
+from planner.problems.terms import Ticks
 from planner.regions import Regions, regions_of
-from planner.terms import Ticks
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MAX_REMEMBERED = 64
 MAX_REMEMBERED_OPERATORS = 2**19

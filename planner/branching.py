@@ -16,12 +16,12 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.errors import PlanError
-from planner.feasibility import Constraints, feasible_extremes
 from planner.lagrangian import Relaxed, relax
 from planner.memory_fixings import tightened
+from planner.problems.feasibility import Constraints, feasible_extremes
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

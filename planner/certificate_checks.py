@@ -14,12 +14,12 @@ from planner.costs.scenario import Objective, Scenario
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.errors import PluginError
 from planner.graphs.graph import Graph
-from planner.objectives import stage_seconds
 from planner.plans import CertificateEntry, Plan
-from planner.problems import Problem
-from planner.quantisation import rounding_s
-from planner.solutions import SOLVERS, Capabilities, Status
-from planner.terms import Terms
+from planner.problems.goals import stage_seconds
+from planner.problems.problem import Problem
+from planner.problems.solution import SOLVERS, Capabilities, Status
+from planner.problems.terms import Terms
+from planner.problems.ticks import rounding_s
 from planner.units import format_seconds
 
 MAX_TOLERANCE = 1e-6

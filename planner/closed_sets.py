@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.enumeration import enumerate_placements
 from planner.errors import SolverError
 from planner.gaps import gap_placement, gap_problem, gap_terms
-from planner.linear_terms import coefficients
 from planner.networks import network_of
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.linear_terms import coefficients
 from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MAX_OPERATORS = 2**7
 MAX_SETS = 2**12
@@ -29,7 +29,8 @@ class ClosedSets:
 
     Attributes:
         hosts: Of the gap's operators; shape [cuts, inner operators].
-        rows: Coefficients of the whole placement, as `planner.linear_terms` has them; [5, cuts].
+        rows: Coefficients of the whole placement, as `planner.problems.linear_terms` has them; [5,
+            cuts].
     """
 
     hosts: IntArray

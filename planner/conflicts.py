@@ -20,12 +20,12 @@ from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Rules, Scenario
 from planner.errors import PlanError
-from planner.feasibility import feasible_extremes
-from planner.formulation import formulate
 from planner.graphs.graph import Graph
-from planner.memory_demands import shortage
-from planner.prefixes import feasible_positions
-from planner.problems import Problem
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.formulation import formulate
+from planner.problems.memory import shortage
+from planner.problems.prefixes import feasible_positions
+from planner.problems.problem import Problem
 from planner.units import format_memory
 
 Oracle = Callable[[Problem], bool | None]

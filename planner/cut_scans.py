@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from planner.arrays import IntArray
 from planner.pivots import Layout
-from planner.terms import Number, Terms
+from planner.problems.terms import Number, Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,7 +15,7 @@ from planner.regions import Regions, regions_of
 from planner.units import format_bytes
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

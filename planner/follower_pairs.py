@@ -15,7 +15,7 @@ from planner.arrays import IntArray
 from planner.pivots import Layout
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 
 def followers_of(problem: Problem, layout: Layout, sent: IntArray) -> IntArray:

@@ -10,13 +10,13 @@ import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
 from planner.cut_scans import Spans
-from planner.feasibility import Constraints
 from planner.networks import SINK, SOURCE, Network
 from planner.pivots import Layout
-from planner.terms import Number, Terms
+from planner.problems.feasibility import Constraints
+from planner.problems.terms import Number, Terms
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.feasibility import feasible_extremes
 from planner.priced_cuts import PricedCuts
+from planner.problems.feasibility import feasible_extremes
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MAX_STEPS = 12
 """Cuts for one price: Newton's method seldom needs half of them."""

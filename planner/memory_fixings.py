@@ -16,12 +16,12 @@ import numpy as np
 
 from planner.arrays import BoolArray, IntArray
 from planner.errors import PlanError
-from planner.feasibility import Constraints, feasible_extremes
 from planner.graphs.orders import comparable
-from planner.memory_demands import nothing_fits
+from planner.problems.feasibility import Constraints, feasible_extremes
+from planner.problems.memory import nothing_fits
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MAX_EXACT = 4096
 """Operators up to which all ancestors are found; above, only those known through pivots."""

@@ -11,10 +11,10 @@ import numpy as np
 from planner.arrays import FloatArray, IntArray
 from planner.errors import SolverError
 from planner.milp_engines import EngineFailure
-from planner.solutions import Solution, Status, bounded_solution
+from planner.problems.solution import Solution, Status, bounded_solution
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 INTEGRALITY = 1e-6
 """How far from a whole number a solver's integer may be."""

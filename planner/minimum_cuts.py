@@ -11,10 +11,10 @@ from ortools.graph.python import max_flow
 from planner.arrays import BoolArray, IntArray
 from planner.errors import SolverError
 from planner.networks import SINK, SOURCE, Network, network_of
-from planner.solutions import Solution, bounded_solution
+from planner.problems.solution import Solution, bounded_solution
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 VERSION: str = ortools.__version__
 

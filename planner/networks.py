@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import IntArray, take_rows
-from planner.feasibility import feasible_extremes
-from planner.problems import Problem
-from planner.terms import Terms, Ticks
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.problem import Problem
+from planner.problems.terms import Terms, Ticks
 
 SOURCE = 0
 SINK = 1

@@ -14,7 +14,7 @@ from planner.evaluation import violations
 from planner.minimum_cuts import maximum_flow
 from planner.networks import SINK, SOURCE, Network, network_of
 from planner.outcomes import objective_s
-from planner.problems import Problem
+from planner.problems.problem import Problem
 from planner.units import format_seconds
 
 MILP_TOLERANCE = 1e-12

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.feasibility import feasible_extremes
 from planner.graphs.orders import comparable
 from planner.passing import Reduced, without_passing
+from planner.problems.feasibility import feasible_extremes
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

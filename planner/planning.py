@@ -14,15 +14,15 @@ from planner.costs.pricing import priced
 from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import violations
-from planner.formulation import formulate
 from planner.graphs.graph import Graph
-from planner.memory_demands import shortages
 from planner.outcomes import Outcome, objective_s, outcome_of
 from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead
-from planner.problems import Problem
-from planner.quantisation import rounding_s
+from planner.problems.formulation import formulate
+from planner.problems.memory import shortages
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Solution, Status
+from planner.problems.ticks import rounding_s
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.solutions import Limits, Solution, Status
 from planner.solving import AUTO, solve
 
 PATIENCE_S = 20.0

@@ -14,7 +14,7 @@ from planner.evaluation import Delay
 from planner.files.documents import WHOLE, Items, StrictModel, read_document
 from planner.files.values import JsonValue
 from planner.graphs.modules import ModuleRow, placement_by_module
-from planner.solutions import Status
+from planner.problems.solution import Status
 
 Seconds = Annotated[float, Field(ge=0)]
 ByteCount = Annotated[int, Field(ge=0), WHOLE]

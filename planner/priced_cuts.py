@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.instance import LATENCY
 from planner.minimum_cuts import minimum_cut
 from planner.networks import Network, network_of
-from planner.quantisation import MAX_TICKS
-from planner.terms import Terms, Ticks
+from planner.problems.instance import LATENCY
+from planner.problems.terms import Terms, Ticks
+from planner.problems.ticks import MAX_TICKS
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 _UP, _DOWN = 1 + 2.0**-50, 1 - 2.0**-50
 """Prices times bytes are rounded: what is asked for down, what is paid up."""

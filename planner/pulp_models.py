@@ -34,8 +34,8 @@ from planner.milp_engines import (
 )
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
-    from planner.solutions import Limits
+    from planner.problems.problem import Problem
+    from planner.problems.solution import Limits
 
 with without_highspy():  # PuLP would import it, to see whether it can
     import pulp

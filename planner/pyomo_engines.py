@@ -19,7 +19,6 @@ from pyomo.opt import SolverStatus, TerminationCondition
 
 from planner.arrays import IntArray
 from planner.errors import PlannerError, SolverError
-from planner.memory_demands import MemoryDemand, nothing_fits
 from planner.milp_answers import MilpAnswer, MilpStatus, with_bound
 from planner.milp_engines import (
     EngineAnswer,
@@ -30,11 +29,12 @@ from planner.milp_engines import (
     run_cbc,
     run_highs,
 )
+from planner.problems.memory import MemoryDemand, nothing_fits
+from planner.problems.solution import Limits
 from planner.pyomo_models import VERSION, PlacementModel, tolerance_of
-from planner.solutions import Limits
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 GAP_USED = 0.99
 """The part of a gap that is left to an engine: the rest is for the digits that it prints."""

@@ -1,10 +1,11 @@
 """What a cut cannot do, as a MILP in Pyomo. `planner.pyomo_engines` runs it; no other knows Pyomo.
 
 z[v,k] = 1 says that operator v is at or before host k. The delay is a sum of terms in differences
-of two z, as in `planner.problems`, and so are the stages of a pipeline, of which the slowest is
-minimised. A memory limit is one row per host. Sets of operators of which any one costs bytes, and
-the largest working set, enter it by the Lovász extension of their cost (a variable per set that is
-≥ each member, and a chain of them for a maximum), so that the relaxation is the Lagrangian bound.
+of two z, as in `planner.problems.problem`, and so are the stages of a pipeline, of which the
+slowest is minimised. A memory limit is one row per host. Sets of operators of which any one costs
+bytes, and the largest working set, enter it by the Lovász extension of their cost (a variable per
+set that is ≥ each member, and a chain of them for a maximum), so that the relaxation is the
+Lagrangian bound.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from pyomo.core.expr import LinearExpression
 from planner.arrays import BoolArray, IntArray
 from planner.linear_forms import ONE, ZERO, Linear, Term, added, joined, times
 from planner.milp_answers import INTEGRALITY, require_feasible, whole
-from planner.objectives import Goal
+from planner.problems.goals import Goal
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 VERSION: str = pyomo.__version__
 SUM_SCALE = 1e9

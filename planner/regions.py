@@ -20,12 +20,12 @@ from planner.cut_scans import Spans, spans_of
 from planner.follower_pairs import followers_of
 from planner.gap_cuts import GapCuts, MinimumCut
 from planner.gaps import gaps_of
-from planner.instance import LATENCY
 from planner.passing import chain_ends, handing_on
 from planner.pivots import Layout, find_layout
+from planner.problems.instance import LATENCY
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MAX_BYTES = 2.0**60
 """With more bytes than this in all, nothing is proved: sums would overflow."""

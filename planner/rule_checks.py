@@ -15,10 +15,10 @@ from planner.certificate_checks import Case
 from planner.costs.scenario import Scenario
 from planner.discrepancies import Ledger
 from planner.evaluation import violations
-from planner.feasibility import Constraints
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.pipelines import memory_of
+from planner.problems.feasibility import Constraints
 from planner.units import format_memory
 
 MAX_PROBES = 64

@@ -11,14 +11,14 @@ from planner.discrepancies import Finding, Ledger
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation import violations
 from planner.files.values import JsonValue
-from planner.memory_demands import shortages
 from planner.optimum_checks import Bounds, compare_bounds
 from planner.outcomes import objective_s
 from planner.pipelines import memory_of
 from planner.plan_entries import json_value
 from planner.plans import Plan
-from planner.problems import Problem
-from planner.solutions import SOLVERS, Capabilities, Limits, Solution, Status
+from planner.problems.memory import shortages
+from planner.problems.problem import Problem
+from planner.problems.solution import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.solving import AUTO, solve
 from planner.units import format_seconds
 

@@ -13,14 +13,14 @@ import numpy as np
 from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.cut_scans import Spans, cut_costs, spans_of
 from planner.gaps import Gaps, crossing_network, gaps_of, least_crossing
-from planner.linear_terms import Basis, basis_of
 from planner.pivots import Layout, layout_of
+from planner.problems.linear_terms import Basis, basis_of
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 DEVICE, SERVER, UP, DOWN, LATENCY = range(5)
-"""Rows of coefficients for two hosts, as `planner.linear_terms.state_of` orders them."""
+"""Rows of coefficients for two hosts, as `planner.problems.linear_terms.state_of` orders them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from planner.pivots import layout_of
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MIN_OPERATORS = 200
 """Smaller graphs are always solved in segments: their gaps are small, too."""

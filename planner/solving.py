@@ -9,11 +9,11 @@ from math import inf
 
 from planner.costs.scenario import Objective
 from planner.errors import PlanError, SolverError
-from planner.feasibility import feasible_extremes
-from planner.memory_demands import nothing_fits, shortages
-from planner.problems import Problem
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.memory import nothing_fits, shortages
+from planner.problems.problem import Problem
+from planner.problems.solution import SOLVERS, DeferredCertificate, Limits, Solution, Solver, Status
 from planner.segmenting import reason_against
-from planner.solutions import SOLVERS, DeferredCertificate, Limits, Solution, Solver, Status
 
 AUTO = "auto"
 NO_LIMITS = Limits()

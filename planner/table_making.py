@@ -17,11 +17,11 @@ from planner.costs.pricing import priced
 from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation import Crossing, crossings
-from planner.formulation import formulate
 from planner.graphs.graph import Graph
-from planner.memory_demands import shortages
 from planner.planning import warnings_for
-from planner.problems import Problem
+from planner.problems.formulation import formulate
+from planner.problems.memory import shortages
+from planner.problems.problem import Problem
 from planner.registry import OWN_DISTRIBUTION, tool_version
 from planner.solving import AUTO
 from planner.table_envelopes import Cut, Envelope, Vertex

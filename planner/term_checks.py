@@ -16,9 +16,9 @@ from planner.costs.scenario import Objective
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.evaluation import violations
 from planner.graphs.operators import GRAPH_INPUT
-from planner.instance import LABELS, LATENCY
 from planner.outcomes import objective_s
-from planner.problems import Problem
+from planner.problems.instance import LABELS, LATENCY
+from planner.problems.problem import Problem
 from planner.rule_checks import n_probes, ties
 from planner.units import format_seconds
 

@@ -11,8 +11,8 @@ from planner.abstraction import abstracted
 from planner.gap_cuts import MinimumCut
 from planner.minimum_cuts import VERSION, minimum_cut
 from planner.networks import network_of
-from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, bounded_solution
+from planner.problems.problem import Problem
+from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
 
 
 class BlockWise:

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from planner.arrays import BoolArray, IntArray
 from planner.costs.scenario import Objective
-from planner.enumeration import enumerate_placements
-from planner.memory_demands import MemoryDemand, nothing_fits
-from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution, bounded_solution
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.memory import MemoryDemand, nothing_fits
+from planner.problems.problem import Problem
+from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
 
 MAX_FREE_OPERATORS = 22
 _CHUNK = 2**15

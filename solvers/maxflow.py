@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from planner.minimum_cuts import whole_network_solution
-from planner.problems import Problem
-from planner.solutions import Capabilities, Limits, Solution
+from planner.problems.problem import Problem
+from planner.problems.solution import Capabilities, Limits, Solution
 
 
 class MaxFlow:

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from planner.arrays import IntArray
 from planner.costs.scenario import Objective
-from planner.feasibility import closed_before, feasible_extremes
 from planner.graphs.blocks import structure_of
 from planner.networks import network_of, network_without_reverse_arcs
-from planner.prefixes import best_prefix, steadiest_prefix
-from planner.problems import Problem
-from planner.quotients import Quotient, quotient
-from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
+from planner.problems.feasibility import closed_before, feasible_extremes
+from planner.problems.prefixes import best_prefix, steadiest_prefix
+from planner.problems.problem import Problem
+from planner.problems.quotient import Quotient, quotient
+from planner.problems.solution import Capabilities, Certificate, Limits, Solution, Status
 
 Answer = tuple[IntArray, Status, str]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from planner.milp_answers import solution_of
-from planner.problems import Problem
+from planner.problems.problem import Problem
+from planner.problems.solution import Capabilities, Limits, Solution
 from planner.pulp_models import TOLERANCE, solve_model
-from planner.solutions import Capabilities, Limits, Solution
 
 
 class PulpMilp:

@@ -6,10 +6,10 @@ import time
 
 from planner.costs.scenario import Objective
 from planner.milp_answers import solution_of
-from planner.problems import Problem
+from planner.problems.problem import Problem
+from planner.problems.solution import Capabilities, Limits, Solution
 from planner.pyomo_engines import solve_model
 from planner.pyomo_models import MAX_TOLERANCE, tolerance_of
-from planner.solutions import Capabilities, Limits, Solution
 
 
 class PyomoMilp:

@@ -15,10 +15,8 @@ from planner.arrays import FloatArray, IntArray
 from planner.closed_sets import best_inside, best_of, closed_sets_of
 from planner.cut_scans import cut_costs
 from planner.gaps import gap_placement
-from planner.problems import Problem
-from planner.segment_bounds import SegmentBounds, segment_bounds_of
-from planner.segmenting import reason_against
-from planner.solutions import (
+from planner.problems.problem import Problem
+from planner.problems.solution import (
     Capabilities,
     DeferredCertificate,
     Limits,
@@ -26,6 +24,8 @@ from planner.solutions import (
     Status,
     bounded_solution,
 )
+from planner.segment_bounds import SegmentBounds, segment_bounds_of
+from planner.segmenting import reason_against
 
 VERSION = f"numpy {np.__version__}"
 

@@ -20,8 +20,8 @@ from planner.drafts.draft import (
     Operand,
     OperandKind,
 )
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
+from planner.problems.formulation import build_problem
 
 Rng = np.random.Generator
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from planner.solutions import SOLVERS
+from planner.problems.solution import SOLVERS
 from tests.conftest import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"

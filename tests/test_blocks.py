@@ -23,10 +23,10 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.explanations import explain_blocks
-from planner.formulation import build_problem
 from planner.graphs.blocks import Block, Structure, structure_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
+from planner.problems.formulation import build_problem
 from tests.cli import refused, run_planner, write_json_file
 from tests.repeated_blocks import repeated_blocks
 from tests.strategies import problems

@@ -33,13 +33,13 @@ from planner.drafts.draft import (
 )
 from planner.errors import PlanError
 from planner.follower_pairs import _only_follower
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import Network
-from planner.problems import Problem
+from planner.problems.formulation import build_problem
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Solution
 from planner.regions import Regions, regions_of
-from planner.solutions import Limits, Solution
 from planner.solvers.blockwise import BlockWise
 from planner.solving import solve
 from tests.conftest import ROOT

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 
 from planner.branching import search
 from planner.costs.cost_file import Costs, check_costs
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, SolverError
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
 from planner.lagrangian import relax
 from planner.memory_fixings import tightened
-from planner.problems import Problem
-from planner.solutions import Limits, Status
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import build_problem
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Status
 from planner.solvers import budget
 from planner.solving import solve
 from tests.strategies import limited_problems

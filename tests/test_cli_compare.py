@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.solutions import SOLVERS
+from planner.problems.solution import SOLVERS
 from tests.cli import COSTS, FLAGS, GRAPH, chain, flat_costs, refused, run_planner, write_json_file
 
 

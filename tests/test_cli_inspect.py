@@ -9,8 +9,8 @@ import pytest
 
 from planner.costs.cost_table import COST_MODELS
 from planner.drafts.frontend import FRONTENDS
+from planner.problems.solution import SOLVERS
 from planner.schema_files import generate
-from planner.solutions import SOLVERS
 from tests.cli import GRAPH, chain, refused, run_planner, write_json_file
 
 

@@ -19,13 +19,13 @@ from planner.costs.cost_file import Costs, check_costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Rules, Scenario
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
-from planner.feasibility import Constraints, conflict_of, feasible_extremes
-from planner.formulation import build_problem, formulate
 from planner.graphs.graph import Graph
-from planner.memory_demands import shortage
-from planner.problems import Problem
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.feasibility import Constraints, conflict_of, feasible_extremes
+from planner.problems.formulation import build_problem, formulate
+from planner.problems.memory import shortage
+from planner.problems.problem import Problem
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, graph_of, operator
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from planner.costs.cost_file import Costs
 from planner.errors import PlanError
-from planner.feasibility import feasible_extremes
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.linear_terms import basis_of, coefficients, state_of
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.formulation import build_problem
+from planner.problems.linear_terms import basis_of, coefficients, state_of
 from tests.strategies import problems
 
 

@@ -15,14 +15,14 @@ from planner.costs.cost_file import Costs, MeasuredHost, TableHost, check_costs
 from planner.costs.cost_table import HostCosts, has_backward
 from planner.costs.pricing import priced
 from planner.costs.profile_file import check_profile
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, PlannerError, PluginError
 from planner.evaluation import evaluate, violations
-from planner.formulation import build_problem
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import input_shapes, model_digest
 from planner.planning import plan
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import build_problem
 from planner.verification import verify
 from tests.nets import Net, context_of
 from tests.profiles import Seconds, measurement_of, profile_document

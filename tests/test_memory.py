@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from planner import memory_fixings
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import priced
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.memory_demands import MemoryDemand
 from planner.memory_fixings import tightened
 from planner.pipelines import HostMemory, memory_of
-from planner.problems import Problem
-from planner.quotients import quotient
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import build_problem
+from planner.problems.memory import MemoryDemand
+from planner.problems.problem import Problem
+from planner.problems.quotient import quotient
 from tests.strategies import limited_problems
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
 

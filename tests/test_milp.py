@@ -13,11 +13,11 @@ from planner import pulp_models, pyomo_engines
 from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
 from planner.evaluation import violations
-from planner.feasibility import feasible_extremes
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.problems import Problem
-from planner.solutions import Limits, Solution, Status
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.formulation import build_problem
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Solution, Status
 from planner.solvers.pulp_milp import SOLVER as PULP
 from planner.solvers.pyomo_milp import SOLVER as PYOMO
 from planner.solving import solve

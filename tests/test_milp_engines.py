@@ -14,10 +14,10 @@ import pytest
 
 from planner import cbc, milp_engines, pyomo_engines
 from planner.errors import PlanError, PluginError, SolverError
-from planner.formulation import build_problem
 from planner.milp_engines import cbc_bound
-from planner.problems import Problem
-from planner.solutions import Limits, Status
+from planner.problems.formulation import build_problem
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Status
 from planner.solving import solve
 from tests.milp_problems import limited_case, random_case
 

@@ -7,15 +7,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
-from planner.formulation import build_problem
 from planner.milp_engines import EngineOptions
-from planner.objectives import Goal
-from planner.problems import Problem
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import build_problem
+from planner.problems.goals import Goal
+from planner.problems.problem import Problem
+from planner.problems.solution import Limits, Status
 from planner.pyomo_engines import relaxed_values, run, solve_model
 from planner.pyomo_models import PlacementModel, tolerance_of
-from planner.solutions import Limits, Status
 from planner.solving import solve
 from tests.milp_problems import limited_case
 

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from planner.costs.cost_file import Costs
 from planner.errors import PlanError
 from planner.evaluation import evaluate
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.quantisation import rounding_s
-from planner.solutions import SOLVERS
+from planner.problems.formulation import build_problem
+from planner.problems.solution import SOLVERS
+from planner.problems.ticks import rounding_s
 from planner.solving import solve
 from tests.strategies import problems
 

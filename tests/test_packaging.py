@@ -18,7 +18,7 @@ import pytest
 import planner
 from planner.costs.cost_table import COST_MODELS
 from planner.drafts.frontend import FRONTENDS
-from planner.solutions import SOLVERS
+from planner.problems.solution import SOLVERS
 from tests.conftest import ROOT
 
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import priced
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError
 from planner.evaluation import delay_of
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
 from planner.outcomes import objective_s, outcome_of
 from planner.pipelines import Stage, StageKind, stages_of
 from planner.planning import plan
-from planner.quantisation import rounding_s
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import build_problem
+from planner.problems.ticks import rounding_s
 from planner.solving import solve
 from tests.strategies import limited_problems, problems
 from tests.toys import costs_document, diamond, tied_pair

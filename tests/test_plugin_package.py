@@ -230,7 +230,7 @@ def test_a_broken_frontend_does_not_keep_others_from_reading(installed: Path, fo
 
 def test_a_missing_dependency_is_told(folder: Path) -> None:
     text = (
-        "from planner.solutions import Capabilities\n"
+        "from planner.problems.solution import Capabilities\n"
         "class Needy:\n"
         "    name = 'needy'\n"
         "    requires = ('a_module_that_is_nowhere',)\n"

@@ -16,9 +16,8 @@ from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
 from planner.networks import Network, network_of
-from planner.problems import Problem
-from planner.quantisation import MAX_TICKS
-from planner.solutions import (
+from planner.problems.problem import Problem
+from planner.problems.solution import (
     SOLVERS,
     Capabilities,
     Certificate,
@@ -27,6 +26,7 @@ from planner.solutions import (
     Status,
     bounded_solution,
 )
+from planner.problems.ticks import MAX_TICKS
 from planner.solving import solve
 from tests.cli import run_planner
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair

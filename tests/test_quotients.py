@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from planner.costs.cost_file import Costs
 from planner.errors import PlanError
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.quotients import quotient
+from planner.problems.formulation import build_problem
+from planner.problems.quotient import quotient
 from planner.solvers.brute_force import enumerate_placements
 from tests.strategies import problems
 

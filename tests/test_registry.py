@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from planner.errors import PluginError
+from planner.problems.solution import SOLVERS, Solver
 from planner.registry import Registry
-from planner.solutions import SOLVERS, Solver
 
 
 def registry(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Registry[Solver]:

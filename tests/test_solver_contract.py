@@ -16,9 +16,9 @@ from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
 from planner.evaluation import violations
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.solutions import SOLVERS, Limits, Status
+from planner.problems.formulation import build_problem
+from planner.problems.solution import SOLVERS, Limits, Status
 from planner.solving import solve
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, tied_pair

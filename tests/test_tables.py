@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 import planner
 from planner import zoo
 from planner.costs.cost_file import Costs, check_costs
-from planner.enumeration import enumerate_placements
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation import evaluate
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
-from planner.linear_terms import coefficients, state_of
-from planner.problems import Problem
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import build_problem
+from planner.problems.linear_terms import coefficients, state_of
+from planner.problems.problem import Problem
 from planner.solving import solve
 from planner.table_envelopes import Envelope
 from planner.tables import Table

@@ -30,12 +30,12 @@ from planner.drafts.draft import (
 )
 from planner.errors import PlanError, SolverError
 from planner.evaluation import delay_of, evaluate, violations
-from planner.formulation import build_problem, formulate
 from planner.graphs.graph import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import network_without_reverse_arcs
-from planner.problems import Problem
-from planner.solutions import SOLVERS, Solution, Status
+from planner.problems.formulation import build_problem, formulate
+from planner.problems.problem import Problem
+from planner.problems.solution import SOLVERS, Solution, Status
 from planner.solving import solve
 from tests.strategies import problems
 

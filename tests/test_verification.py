@@ -15,14 +15,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner import networks, quantisation
+from planner import networks
 from planner.costs.cost_file import Costs, check_costs
 from planner.discrepancies import Finding
 from planner.errors import PlanError, PlannerError, SolverError
-from planner.formulation import build_problem
 from planner.graphs.graph import Graph
 from planner.plans import Plan, PlanFile, PlanHead
-from planner.solutions import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
+from planner.problems.formulation import build_problem
+from planner.problems.problem import ticks as quantisation
+from planner.problems.solution import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
 from planner.verification import Verification, verify
 from tests.cli import write_json_file
 from tests.strategies import problems

@@ -13,20 +13,21 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner import formulation, problems
 from planner.certificate_checks import ticks_of
 from planner.costs.cost_file import Costs
 from planner.costs.pricing import priced
 from planner.discrepancies import Finding, apart, told
-from planner.enumeration import enumerate_placements
 from planner.errors import PlannerError, PluginError, SolverError
-from planner.formulation import formulate
 from planner.graphs.graph import Graph
 from planner.outcomes import objective_s
 from planner.plan_entries import outcome_entries
 from planner.plans import Plan
+from planner.problems.enumeration import enumerate_placements
+from planner.problems.formulation import formulate
+from planner.problems.problem import formulation
+from planner.problems.problem import problem as problems
+from planner.problems.solution import SOLVERS, Limits
 from planner.second_opinions import PATIENCE
-from planner.solutions import SOLVERS, Limits
 from planner.verification import verify
 from tests.strategies import problems as random_problems
 from tests.test_verification import (

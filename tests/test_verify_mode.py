@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import planner
-from planner import quantisation
 from planner.costs.cost_file import check_costs
 from planner.errors import SolverError
 from planner.planning import plan as imported_by_name
+from planner.problems.problem import ticks as quantisation
 from tests.cli import chain, flat_costs, run_planner, write_json_file
 from tests.test_verification import rebuilt, truncating
 from tests.toys import costs_document, diamond

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from planner.solutions import Limits
+    from planner.problems.solution import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -130,7 +130,7 @@ class SolverOptions:
             InputError: If the gap is no fraction, or the time is none.
         """
         from planner.errors import InputError
-        from planner.solutions import Limits
+        from planner.problems.solution import Limits
         from planner.units import TIMES, parse_quantity
 
         gap, seconds = None, None

@@ -102,7 +102,7 @@ def _explain(graph: Graph, costs: Costs, *, show_all: bool) -> None:
     from planner.cli.blocks_view import show_explanation
     from planner.cli.console import say
     from planner.explanations import explain_blocks
-    from planner.formulation import build_problem
+    from planner.problems.formulation import build_problem
 
     problem = build_problem(graph, costs)
     if problem.n_hosts != 2:

@@ -16,8 +16,8 @@ def command(output_format: str) -> None:
     from planner.costs.cost_table import COST_MODELS
     from planner.drafts.frontend import FRONTENDS
     from planner.errors import PlannerError
+    from planner.problems.solution import SOLVERS
     from planner.registry import Registry
-    from planner.solutions import SOLVERS
 
     rows: list[tuple[str, str, str, str]] = []
     registries: tuple[Registry[Any], ...] = (FRONTENDS, COST_MODELS, SOLVERS)

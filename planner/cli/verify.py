@@ -20,7 +20,7 @@ from planner.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from planner.solutions import Limits
+    from planner.problems.solution import Limits
     from planner.verification import Verification
 
 EXIT_NO = 1

@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
-from planner.feasibility import feasible_extremes
-from planner.problems import Problem
-from planner.solutions import Capabilities, Certificate, Limits, Solution, Status
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.problem import Problem
+from planner.problems.solution import Capabilities, Certificate, Limits, Solution, Status
 
 
 class RandomFeasible:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.feasibility import Constraints
-from planner.instance import Transfers
-from planner.problems import Problem
-from planner.terms import Number, Terms
+from planner.problems.feasibility import Constraints
+from planner.problems.instance import Transfers
+from planner.problems.problem import Problem
+from planner.problems.terms import Number, Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

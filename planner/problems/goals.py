@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.instance import Instance
-from planner.prefixes import steadiest_prefix
-from planner.quantisation import feasible_placements, in_ticks
-from planner.terms import Terms, Ticks
+from planner.problems.instance import Instance
+from planner.problems.prefixes import steadiest_prefix
+from planner.problems.terms import Terms, Ticks
+from planner.problems.ticks import feasible_placements, in_ticks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -22,10 +22,10 @@ import numpy.typing as npt
 from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
 from planner.costs.scenario import Workload
 from planner.errors import PlanError
-from planner.feasibility import Constraints
 from planner.graphs.graph import Graph
-from planner.memory_demands import MemoryDemand
-from planner.terms import Number, Terms
+from planner.problems.feasibility import Constraints
+from planner.problems.memory import MemoryDemand
+from planner.problems.terms import Number, Terms
 
 LABELS = -1
 """`Transfers.tensor` of the labels."""

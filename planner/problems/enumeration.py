@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import SolverError
-from planner.feasibility import feasible_extremes
+from planner.problems.feasibility import feasible_extremes
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 MAX_PLACEMENTS = 2**23
 

@@ -13,12 +13,12 @@ from planner.costs.cost_file import Costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Scenario
-from planner.feasibility import Constraints
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.instance import LABELS, LATENCY, TiedParameters, Transfers
-from planner.memory_demands import memory_demand
-from planner.problems import Problem
+from planner.problems.feasibility import Constraints
+from planner.problems.instance import LABELS, LATENCY, TiedParameters, Transfers
+from planner.problems.memory import memory_demand
+from planner.problems.problem import Problem
 
 
 def build_problem(graph: Graph, costs: Costs) -> Problem:

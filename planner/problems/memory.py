@@ -100,7 +100,7 @@ class MemoryDemand:
         return np.asarray((self.prefix_use() <= self.limits).all(axis=1))
 
     def merged(self, group_of: IntArray, n_groups: int) -> MemoryDemand:
-        """The same with operators placed in groups; see `planner.quotients`."""
+        """The same with operators placed in groups; see `planner.problems.quotient`."""
         own, working = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
         np.add.at(own, group_of, self.own_bytes)
         np.maximum.at(working, group_of, self.working_bytes)

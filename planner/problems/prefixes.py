@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import BoolArray, IntArray
-from planner.instance import Instance
-from planner.terms import Number, Terms
+from planner.problems.instance import Instance
+from planner.problems.terms import Number, Terms
 
 
 def best_prefix(

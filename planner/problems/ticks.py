@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.feasibility import feasible_extremes
-from planner.instance import Instance
-from planner.linear_terms import basis_of, coefficients, state_of
-from planner.prefixes import best_prefix, feasible_positions, prefix_costs
-from planner.terms import Ticks
+from planner.problems.feasibility import feasible_extremes
+from planner.problems.instance import Instance
+from planner.problems.linear_terms import basis_of, coefficients, state_of
+from planner.problems.prefixes import best_prefix, feasible_positions, prefix_costs
+from planner.problems.terms import Ticks
 
 MIN_EXPONENT = -1074
 """A float64 has nothing smaller than 2 to this."""

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import ClassVar
 
 from planner.costs.scenario import Objective
-from planner.feasibility import Constraints
-from planner.instance import Instance
-from planner.objectives import Goal, delay_goal, throughput_goal
-from planner.quantisation import quantise
-from planner.terms import Ticks
+from planner.problems.feasibility import Constraints
+from planner.problems.goals import Goal, delay_goal, throughput_goal
+from planner.problems.instance import Instance
+from planner.problems.terms import Ticks
+from planner.problems.ticks import quantise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from planner.errors import PlanError, SolverError
 from planner.registry import Registry
 
 if TYPE_CHECKING:
-    from planner.problems import Problem
+    from planner.problems.problem import Problem
 
 
 class Status(Enum):

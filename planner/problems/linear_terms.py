@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.instance import Instance
-from planner.terms import Terms
+from planner.problems.instance import Instance
+from planner.problems.terms import Terms
 
 Basis = tuple[Terms[np.float64], ...]
 
