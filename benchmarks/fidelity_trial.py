@@ -13,7 +13,7 @@ from split_run import Cut, Order, Run, hosts
 
 import planner
 from planner.costs.cost_file import Costs, check_costs
-from planner.evaluation import Delay
+from planner.evaluation.delay import Delay
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 from planner.probe.statistics import typical

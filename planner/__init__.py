@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from planner.costs.profile_file import Profile, read_profile
     from planner.drafts.loading import load
     from planner.errors import PlannerError
-    from planner.evaluation import Delay, evaluate
+    from planner.evaluation.delay import Delay, evaluate
     from planner.graphs.graph import Graph
     from planner.module_splitting import split_module
     from planner.planning import plan
@@ -60,7 +60,7 @@ __all__ = [
 
 _HOMES = {
     "Costs": "costs.cost_file",
-    "Delay": "evaluation",
+    "Delay": "evaluation.delay",
     "Graph": "graphs.graph",
     "Plan": "plans",
     "PlannerError": "errors",
@@ -69,7 +69,7 @@ _HOMES = {
     "Solution": "problems.solution",
     "Table": "tables",
     "Verification": "verification",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.delay",
     "load": "drafts.loading",
     "plan": "planning",
     "read_costs": "costs.cost_file",

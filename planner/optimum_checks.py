@@ -10,7 +10,7 @@ from planner.arrays import BoolArray, IntArray
 from planner.certificate_checks import Case, is_power_of_two, ticks_of
 from planner.costs.scenario import Objective
 from planner.discrepancies import Finding, Ledger, apart
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
 from planner.minimum_cuts import maximum_flow
 from planner.networks import SINK, SOURCE, Network, network_of
 from planner.outcomes import objective_s

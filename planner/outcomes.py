@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Objective, Scenario
-from planner.evaluation import Crossing, crossings, delay_of
+from planner.evaluation.delay import Crossing, crossings, delay_of
+from planner.evaluation.stages import HostMemory, Stage, StageKind, memory_of, stages_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.pipelines import HostMemory, Stage, StageKind, memory_of, stages_of
 from planner.plans import (
     CrossingEntry,
     DelayEntry,

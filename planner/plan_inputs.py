@@ -10,7 +10,7 @@ from planner.costs.pricing import priced
 from planner.costs.scenario import Scenario
 from planner.discrepancies import Ledger
 from planner.errors import PlanError, PlannerError
-from planner.evaluation import resolve_placement, violations
+from planner.evaluation.delay import resolve_placement, violations
 from planner.graphs.graph import Graph
 from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
 from planner.plans import Plan

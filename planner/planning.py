@@ -13,7 +13,7 @@ from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, SolverError
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
 from planner.outcomes import Outcome, objective_s, outcome_of
 from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from planner.errors import InputError
-from planner.evaluation import Delay
+from planner.evaluation.delay import Delay
 from planner.files.documents import WHOLE, Items, StrictModel, read_document
 from planner.files.values import JsonValue
 from planner.graphs.modules import ModuleRow, placement_by_module

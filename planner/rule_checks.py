@@ -14,10 +14,10 @@ from planner.arrays import IntArray
 from planner.certificate_checks import Case
 from planner.costs.scenario import Scenario
 from planner.discrepancies import Ledger
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
+from planner.evaluation.stages import memory_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.pipelines import memory_of
 from planner.problems.feasibility import Constraints
 from planner.units import format_memory
 

@@ -9,11 +9,11 @@ from planner.certificate_checks import Case
 from planner.costs.scenario import Objective
 from planner.discrepancies import Finding, Ledger
 from planner.errors import PlanError, PluginError, SolverError
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
+from planner.evaluation.stages import memory_of
 from planner.files.values import JsonValue
 from planner.optimum_checks import Bounds, compare_bounds
 from planner.outcomes import objective_s
-from planner.pipelines import memory_of
 from planner.plan_entries import json_value
 from planner.plans import Plan
 from planner.problems.memory import shortages

@@ -16,7 +16,7 @@ from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
-from planner.evaluation import Crossing, crossings
+from planner.evaluation.delay import Crossing, crossings
 from planner.graphs.graph import Graph
 from planner.planning import warnings_for
 from planner.problems.formulation import formulate

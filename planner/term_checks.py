@@ -14,7 +14,7 @@ from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.certificate_checks import Case, parts_s
 from planner.costs.scenario import Objective
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
 from planner.graphs.operators import GRAPH_INPUT
 from planner.outcomes import objective_s
 from planner.problems.instance import LABELS, LATENCY

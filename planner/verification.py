@@ -11,11 +11,11 @@ from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Scenario
 from planner.discrepancies import Check, Difference, Finding, Ledger
 from planner.errors import PlannerError
-from planner.evaluation import resolve_placement, violations
+from planner.evaluation.delay import resolve_placement, violations
+from planner.evaluation.stages import memory_of
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 from planner.optimum_checks import check_flow
-from planner.pipelines import memory_of
 from planner.plan_entries import compare_entries, facts_of, json_value, outcome_entries
 from planner.plan_inputs import check_inputs, priced_for
 from planner.planning import baseline

@@ -18,8 +18,8 @@ from planner.drafts.draft import (
     Operand,
     OperandKind,
 )
+from planner.evaluation.stages import memory_of
 from planner.graphs.graph import Graph
-from planner.pipelines import memory_of
 
 OBJECTIVES = ("delay", "throughput")
 SIZES = st.integers(0, 5_000_000)

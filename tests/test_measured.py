@@ -16,7 +16,7 @@ from planner.costs.cost_table import HostCosts, has_backward
 from planner.costs.pricing import priced
 from planner.costs.profile_file import check_profile
 from planner.errors import PlanError, PlannerError, PluginError
-from planner.evaluation import evaluate, violations
+from planner.evaluation.delay import evaluate, violations
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import input_shapes, model_digest

@@ -13,9 +13,9 @@ from planner import memory_fixings
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import priced
 from planner.errors import PlanError
+from planner.evaluation.stages import HostMemory, memory_of
 from planner.graphs.graph import Graph
 from planner.memory_fixings import tightened
-from planner.pipelines import HostMemory, memory_of
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.memory import MemoryDemand

@@ -12,7 +12,7 @@ import planner
 from planner import pulp_models, pyomo_engines
 from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
 from planner.problems.feasibility import feasible_extremes
 from planner.problems.formulation import build_problem

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from planner.costs.cost_file import Costs
 from planner.errors import PlanError
-from planner.evaluation import evaluate
+from planner.evaluation.delay import evaluate
 from planner.graphs.graph import Graph
 from planner.problems.formulation import build_problem
 from planner.problems.solution import SOLVERS

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import priced
 from planner.errors import PlanError
-from planner.evaluation import delay_of
+from planner.evaluation.delay import delay_of
+from planner.evaluation.stages import Stage, StageKind, stages_of
 from planner.graphs.graph import Graph
 from planner.outcomes import objective_s, outcome_of
-from planner.pipelines import Stage, StageKind, stages_of
 from planner.planning import plan
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem

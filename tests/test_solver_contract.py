@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
-from planner.evaluation import violations
+from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
 from planner.problems.formulation import build_problem
 from planner.problems.solution import SOLVERS, Limits, Status

@@ -19,7 +19,7 @@ import planner
 from planner import zoo
 from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError, SolverError
-from planner.evaluation import evaluate
+from planner.evaluation.delay import evaluate
 from planner.graphs.graph import Graph
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem

@@ -29,7 +29,7 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.errors import PlanError, SolverError
-from planner.evaluation import delay_of, evaluate, violations
+from planner.evaluation.delay import delay_of, evaluate, violations
 from planner.graphs.graph import Graph
 from planner.minimum_cuts import minimum_cut
 from planner.networks import network_without_reverse_arcs

@@ -1,6 +1,7 @@
 """The stages of a placement as a pipeline, and the memory that it needs, straight from the graph.
 
-Like `planner.evaluation`, which this extends, it shares the priced inputs with the problem but
+Like `planner.evaluation.delay`, which this extends, it shares the priced inputs with the problem
+but
 nothing of its terms: solvers are checked against it.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Scenario
-from planner.evaluation import holders, straddles, traffic
+from planner.evaluation.delay import holders, straddles, traffic
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 
