@@ -16,10 +16,10 @@ import numpy as np
 from planner.arrays import BoolArray, IntArray
 from planner.follower_pairs import join
 from planner.gap_cuts import MinimumCut
-from planner.networks import Network, network_of
 from planner.problems.quotient import Quotient, quotient
 from planner.problems.terms import Ticks
 from planner.regions import Regions, regions_of
+from planner.solvers.flow.network import Network, network_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -9,11 +9,11 @@ import numpy as np
 
 from planner.arrays import FloatArray, IntArray
 from planner.errors import SolverError
-from planner.gaps import gap_placement, gap_problem, gap_terms
-from planner.networks import network_of
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.linear_terms import coefficients
 from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds
+from planner.solvers.flow.network import network_of
+from planner.solvers.pivots.gaps import gap_placement, gap_problem, gap_terms
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem
@@ -84,7 +84,7 @@ def best_inside(problem: Problem, bounds: SegmentBounds, gap: int) -> IntArray:
     Returns:
         Host of every operator of the problem; of several the one with the fewest on the device.
     """
-    from planner.minimum_cuts import minimum_cut  # OR-tools: rarely needed
+    from planner.solvers.flow.cuts import minimum_cut  # OR-tools: rarely needed
 
     network = problem.shared(
         ("gap_network", gap), lambda: network_of(gap_problem(bounds.gaps, gap))

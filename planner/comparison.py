@@ -59,7 +59,7 @@ def compare(
     for name in solvers:
         SOLVERS.get(name, where="solver")
     # Whoever needs OR-tools first would be charged for loading it.
-    import_module("planner.minimum_cuts")
+    import_module("planner.solvers.flow.cuts")
     rows = []
     for name in solvers or SOLVERS.names():
         limit = MAX_OPERATORS.get(name)

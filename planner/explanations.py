@@ -96,7 +96,7 @@ def explain_blocks(problem: Problem, engine: MinimumCut | None = None) -> Explan
 
 
 def _default_engine() -> MinimumCut:
-    from planner.minimum_cuts import minimum_cut  # OR-tools, which other engines do without
+    from planner.solvers.flow.cuts import minimum_cut  # OR-tools, which other engines do without
 
     return minimum_cut
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.pivots import Layout
+from planner.solvers.pivots.layout import Layout
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

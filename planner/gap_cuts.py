@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.gaps import Gaps, by_gap, crossing_network
-from planner.networks import Network
+from planner.solvers.flow.network import Network
+from planner.solvers.pivots.gaps import Gaps, by_gap, crossing_network
 
 if TYPE_CHECKING:
     from planner.arrays import BoolArray

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.minimum_cuts import minimum_cut
-from planner.networks import Network, network_of
 from planner.problems.instance import LATENCY
 from planner.problems.terms import Terms, Ticks
 from planner.problems.ticks import MAX_TICKS
+from planner.solvers.flow.cuts import minimum_cut
+from planner.solvers.flow.network import Network, network_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

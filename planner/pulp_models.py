@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner import cbc
 from planner.arrays import IntArray
 from planner.errors import SolverError
-from planner.milp_answers import MilpAnswer, MilpStatus, require_feasible, whole, with_bound
-from planner.milp_engines import (
+from planner.solvers.milp import cbc
+from planner.solvers.milp.answers import MilpAnswer, MilpStatus, require_feasible, whole, with_bound
+from planner.solvers.milp.engines import (
     EngineAnswer,
     EngineFailure,
     EngineOptions,

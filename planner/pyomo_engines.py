@@ -19,8 +19,11 @@ from pyomo.opt import SolverStatus, TerminationCondition
 
 from planner.arrays import IntArray
 from planner.errors import PlannerError, SolverError
-from planner.milp_answers import MilpAnswer, MilpStatus, with_bound
-from planner.milp_engines import (
+from planner.problems.memory import MemoryDemand, nothing_fits
+from planner.problems.solution import Limits
+from planner.pyomo_models import VERSION, PlacementModel, tolerance_of
+from planner.solvers.milp.answers import MilpAnswer, MilpStatus, with_bound
+from planner.solvers.milp.engines import (
     EngineAnswer,
     EngineFailure,
     EngineOptions,
@@ -29,9 +32,6 @@ from planner.milp_engines import (
     run_cbc,
     run_highs,
 )
-from planner.problems.memory import MemoryDemand, nothing_fits
-from planner.problems.solution import Limits
-from planner.pyomo_models import VERSION, PlacementModel, tolerance_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem
@@ -57,7 +57,7 @@ def default_cbc() -> Path:
     Raises:
         PluginError: If there is none (exit status 4).
     """
-    from planner import cbc  # loads PuLP
+    from planner.solvers.milp import cbc  # loads PuLP
 
     found = cbc.bundled_cbc() or shutil.which("cbc")
     if found is None:

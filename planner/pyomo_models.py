@@ -23,8 +23,8 @@ from pyomo.core.expr import LinearExpression
 
 from planner.arrays import BoolArray, IntArray
 from planner.linear_forms import ONE, ZERO, Linear, Term, added, joined, times
-from planner.milp_answers import INTEGRALITY, require_feasible, whole
 from planner.problems.goals import Goal
+from planner.solvers.milp.answers import INTEGRALITY, require_feasible, whole
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -1,6 +1,6 @@
 """Minimum s-t cuts by networkx' preflow-push, in pure Python: the one module that knows networkx.
 
-Slow, and independent of OR-tools: what `planner.minimum_cuts` is checked against.
+Slow, and independent of OR-tools: what `planner.solvers.flow.cuts` is checked against.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from planner.arrays import BoolArray, IntArray
-from planner.networks import SINK, SOURCE, Network
+from planner.solvers.flow.network import SINK, SOURCE, Network
 
 VERSION: str = nx.__version__
 
@@ -17,7 +17,7 @@ VERSION: str = nx.__version__
 def minimum_cut(network: Network, capacities: IntArray) -> tuple[int, BoolArray]:
     """Value of the maximum flow and the minimal source side; shape [vertices].
 
-    The same contract as `planner.minimum_cuts.minimum_cut`, whole numbers ≥ 0 in and out.
+    The same contract as `planner.solvers.flow.cuts.minimum_cut`, whole numbers ≥ 0 in and out.
     """
     flow_graph: nx.DiGraph[int] = nx.DiGraph()
     flow_graph.add_nodes_from((SOURCE, SINK))

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import BoolArray, IntArray
-from planner.cut_scans import Spans, spans_of
 from planner.follower_pairs import followers_of
 from planner.gap_cuts import GapCuts, MinimumCut
-from planner.gaps import gaps_of
-from planner.passing import chain_ends, handing_on
-from planner.pivots import Layout, find_layout
 from planner.problems.instance import LATENCY
+from planner.solvers.pivots.gaps import gaps_of
+from planner.solvers.pivots.layout import Layout, find_layout
+from planner.solvers.pivots.pass_through import chain_ends, handing_on
+from planner.solvers.pivots.prefix_scans import Spans, spans_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.cut_scans import Spans, cut_costs, spans_of
-from planner.gaps import Gaps, crossing_network, gaps_of, least_crossing
-from planner.pivots import Layout, layout_of
 from planner.problems.linear_terms import Basis, basis_of
+from planner.solvers.pivots.gaps import Gaps, crossing_network, gaps_of, least_crossing
+from planner.solvers.pivots.layout import Layout, layout_of
+from planner.solvers.pivots.prefix_scans import Spans, cut_costs, spans_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

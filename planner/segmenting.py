@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.pivots import layout_of
+from planner.solvers.pivots.layout import layout_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

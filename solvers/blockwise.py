@@ -9,10 +9,10 @@ import time
 
 from planner.abstraction import abstracted
 from planner.gap_cuts import MinimumCut
-from planner.minimum_cuts import VERSION, minimum_cut
-from planner.networks import network_of
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
+from planner.solvers.flow.cuts import VERSION, minimum_cut
+from planner.solvers.flow.network import network_of
 
 
 class BlockWise:

@@ -14,12 +14,12 @@ from planner.branching import search
 from planner.errors import SolverError
 from planner.lagrangian import relax
 from planner.memory_fixings import tightened
-from planner.milp_answers import no_placement
-from planner.minimum_cuts import VERSION, whole_network_solution
 from planner.problems.memory import nothing_fits
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, Status, bounded_solution
 from planner.problems.ticks import feasible_placements
+from planner.solvers.flow.cuts import VERSION, whole_network_solution
+from planner.solvers.milp.answers import no_placement
 
 TOLERANCE = 1e-9
 """Prices are rounded down, and integer programs are solved in floating point: relative."""

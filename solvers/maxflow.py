@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from planner.minimum_cuts import whole_network_solution
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution
+from planner.solvers.flow.cuts import whole_network_solution
 
 
 class MaxFlow:

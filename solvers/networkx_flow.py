@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from planner.networks import network_of
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
 from planner.reference_cuts import VERSION, minimum_cut
+from planner.solvers.flow.network import network_of
 
 
 class NetworkxFlow:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from planner.arrays import IntArray
 from planner.costs.scenario import Objective
 from planner.graphs.blocks import structure_of
-from planner.networks import network_of, network_without_reverse_arcs
 from planner.problems.feasibility import closed_before, feasible_extremes
 from planner.problems.prefixes import best_prefix, steadiest_prefix
 from planner.problems.problem import Problem
 from planner.problems.quotient import Quotient, quotient
 from planner.problems.solution import Capabilities, Certificate, Limits, Solution, Status
+from planner.solvers.flow.network import network_of, network_without_reverse_arcs
 
 Answer = tuple[IntArray, Status, str]
 
@@ -120,7 +120,9 @@ def _best_layer(problem: Problem) -> Answer:
 
 def _dads(problem: Problem) -> Answer:
     """The published minimum cut without reverse arcs, closed under ancestors where infeasible."""
-    from planner.minimum_cuts import minimum_cut  # OR-tools, which the other policies do without
+    from planner.solvers.flow.cuts import (
+        minimum_cut,  # OR-tools, which the other policies do without
+    )
 
     network = network_without_reverse_arcs(problem)
     _, source_side = minimum_cut(network, network.capacities(problem.ticks))
@@ -139,7 +141,7 @@ def _dads(problem: Problem) -> Answer:
 
 def _naive_blocks(problem: Problem) -> Answer:
     """Every block as one vertex, proof or not; only blocks that the rules divide stay expanded."""
-    from planner.minimum_cuts import minimum_cut
+    from planner.solvers.flow.cuts import minimum_cut
 
     merged, n_divided = problem.shared("naive_blocks", lambda: _merged_blocks(problem))
     network = network_of(merged.problem)

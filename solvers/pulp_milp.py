@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from planner.milp_answers import solution_of
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution
 from planner.pulp_models import TOLERANCE, solve_model
+from planner.solvers.milp.answers import solution_of
 
 
 class PulpMilp:

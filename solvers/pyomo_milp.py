@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from planner.costs.scenario import Objective
-from planner.milp_answers import solution_of
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution
 from planner.pyomo_engines import solve_model
 from planner.pyomo_models import MAX_TOLERANCE, tolerance_of
+from planner.solvers.milp.answers import solution_of
 
 
 class PyomoMilp:

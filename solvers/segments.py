@@ -13,8 +13,6 @@ import numpy as np
 
 from planner.arrays import FloatArray, IntArray
 from planner.closed_sets import best_inside, best_of, closed_sets_of
-from planner.cut_scans import cut_costs
-from planner.gaps import gap_placement
 from planner.problems.problem import Problem
 from planner.problems.solution import (
     Capabilities,
@@ -26,6 +24,8 @@ from planner.problems.solution import (
 )
 from planner.segment_bounds import SegmentBounds, segment_bounds_of
 from planner.segmenting import reason_against
+from planner.solvers.pivots.gaps import gap_placement
+from planner.solvers.pivots.prefix_scans import cut_costs
 
 VERSION = f"numpy {np.__version__}"
 
@@ -171,7 +171,7 @@ def _proved(problem: Problem, placement: IntArray, message: str, started: float)
 
 
 def _whole(problem: Problem, reason: str, started: float) -> Solution:
-    from planner.minimum_cuts import whole_network_solution
+    from planner.solvers.flow.cuts import whole_network_solution
 
     return whole_network_solution(
         problem,

@@ -34,13 +34,13 @@ from planner.drafts.draft import (
 from planner.errors import PlanError
 from planner.follower_pairs import _only_follower
 from planner.graphs.graph import Graph
-from planner.minimum_cuts import minimum_cut
-from planner.networks import Network
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution
 from planner.regions import Regions, regions_of
 from planner.solvers.blockwise import BlockWise
+from planner.solvers.flow.cuts import minimum_cut
+from planner.solvers.flow.network import Network
 from planner.solving import solve
 from tests.conftest import ROOT
 from tests.repeated_blocks import repeated_blocks

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from planner import cbc, milp_engines, pyomo_engines
+from planner import pyomo_engines
 from planner.errors import PlanError, PluginError, SolverError
-from planner.milp_engines import cbc_bound
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Status
+from planner.solvers.milp import cbc
+from planner.solvers.milp import engines as milp_engines
+from planner.solvers.milp.engines import cbc_bound
 from planner.solving import solve
 from tests.milp_problems import limited_case, random_case
 
@@ -361,7 +363,8 @@ def test_pulp_does_not_bring_highspy_in(tmp_path: Path) -> None:
 
 def test_importing_the_solvers_loads_no_library() -> None:
     code = (
-        "import sys, planner.cli, planner.solving, planner.milp_engines, planner.milp_answers; "
+        "import sys, planner.cli, planner.solving; "
+        "import planner.solvers.milp.engines, planner.solvers.milp.answers; "
         "assert not {'pulp', 'pyomo', 'highspy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from planner.errors import PlanError
-from planner.milp_engines import EngineOptions
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.goals import Goal
@@ -16,6 +15,7 @@ from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Status
 from planner.pyomo_engines import relaxed_values, run, solve_model
 from planner.pyomo_models import PlacementModel, tolerance_of
+from planner.solvers.milp.engines import EngineOptions
 from planner.solving import solve
 from tests.milp_problems import limited_case
 

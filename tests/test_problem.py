@@ -15,7 +15,6 @@ import planner
 from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
-from planner.networks import Network, network_of
 from planner.problems.problem import Problem
 from planner.problems.solution import (
     SOLVERS,
@@ -27,6 +26,7 @@ from planner.problems.solution import (
     bounded_solution,
 )
 from planner.problems.ticks import MAX_TICKS
+from planner.solvers.flow.network import Network, network_of
 from planner.solving import solve
 from tests.cli import run_planner
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
@@ -456,7 +456,7 @@ def test_times_at_the_end_of_what_floats_hold(seconds: float) -> None:
 
 
 def test_a_network_that_or_tools_would_crash_on_is_refused() -> None:
-    from planner.minimum_cuts import minimum_cut
+    from planner.solvers.flow.cuts import minimum_cut
 
     instance = problem()
     network = network_of(instance)
@@ -479,7 +479,7 @@ def test_a_network_that_or_tools_would_crash_on_is_refused() -> None:
 
 
 def test_a_flow_that_overflows_is_no_answer() -> None:
-    from planner.minimum_cuts import minimum_cut
+    from planner.solvers.flow.cuts import minimum_cut
 
     one = np.array([0], np.int64)
     pair = np.array([1], np.int64)

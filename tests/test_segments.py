@@ -17,13 +17,13 @@ from planner.drafts.assembly import assemble
 from planner.drafts.draft import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.errors import PlanError
 from planner.graphs.graph import Graph
-from planner.pivots import layout_of
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.linear_terms import state_of
 from planner.problems.problem import Problem
 from planner.problems.solution import DeferredCertificate
 from planner.segment_bounds import segment_bounds_of
+from planner.solvers.pivots.layout import layout_of
 from planner.solving import solve
 from tests.segmented import random_costs, random_graph, wide_graph
 

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from planner import networks
 from planner.arrays import IntArray
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import price, scenario_of
@@ -31,11 +30,12 @@ from planner.drafts.draft import (
 from planner.errors import PlanError, SolverError
 from planner.evaluation.delay import delay_of, evaluate, violations
 from planner.graphs.graph import Graph
-from planner.minimum_cuts import minimum_cut
-from planner.networks import network_without_reverse_arcs
 from planner.problems.formulation import build_problem, formulate
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Solution, Status
+from planner.solvers.flow import network as networks
+from planner.solvers.flow.cuts import minimum_cut
+from planner.solvers.flow.network import network_without_reverse_arcs
 from planner.solving import solve
 from tests.strategies import problems
 

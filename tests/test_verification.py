@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner import networks
 from planner.costs.cost_file import Costs, check_costs
 from planner.discrepancies import Finding
 from planner.errors import PlanError, PlannerError, SolverError
@@ -24,6 +23,7 @@ from planner.plans import Plan, PlanFile, PlanHead
 from planner.problems.formulation import build_problem
 from planner.problems.problem import ticks as quantisation
 from planner.problems.solution import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
+from planner.solvers.flow import network as networks
 from planner.verification import Verification, verify
 from tests.cli import write_json_file
 from tests.strategies import problems
@@ -316,7 +316,7 @@ def test_missing_reverse_arcs() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "network_of", lambda p: networks.network_without_reverse_arcs(p))
         patch.setattr("planner.optimum_checks.network_of", networks.network_of)
-        patch.setattr("planner.minimum_cuts.network_of", networks.network_of)
+        patch.setattr("planner.solvers.flow.cuts.network_of", networks.network_of)
         with pytest.raises(SolverError, match="does not hold"):
             planner.plan(graph, costs, "maxflow")
         found = verify(good, graph, costs, solver="pulp")
@@ -333,7 +333,7 @@ def test_a_flow_that_is_none() -> None:
         flows[np.flatnonzero(flows)[0]] += 1
         return flows, side
 
-    from planner.minimum_cuts import maximum_flow
+    from planner.solvers.flow.cuts import maximum_flow
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("planner.optimum_checks.maximum_flow", lies)

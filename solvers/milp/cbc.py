@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from planner.milp_engines import without_highspy
+from planner.solvers.milp.engines import without_highspy
 
 with without_highspy():  # PuLP would import it, to see whether it can
     import pulp

@@ -10,8 +10,8 @@ from ortools.graph.python import max_flow
 
 from planner.arrays import BoolArray, IntArray
 from planner.errors import SolverError
-from planner.networks import SINK, SOURCE, Network, network_of
 from planner.problems.solution import Solution, bounded_solution
+from planner.solvers.flow.network import SINK, SOURCE, Network, network_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import IntArray
-from planner.pivots import Layout
 from planner.problems.terms import Number, Terms
+from planner.solvers.pivots.layout import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,8 +10,8 @@ import numpy as np
 
 from planner.arrays import FloatArray, IntArray
 from planner.errors import SolverError
-from planner.milp_engines import EngineFailure
 from planner.problems.solution import Solution, Status, bounded_solution
+from planner.solvers.milp.engines import EngineFailure
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -1,8 +1,8 @@
 """HiGHS as a program: `python highs_process.py REQUEST` solves one file.
 
 It runs in a process of its own, because highspy and OR-tools export the same symbols and fail
-when both are loaded; so nothing of the planner is imported here. `planner.milp_engines` writes the
-request and reads the answer.
+when both are loaded; so nothing of the planner is imported here. `planner.solvers.milp.engines`
+writes the request and reads the answer.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.graphs.orders import comparable
-from planner.passing import Reduced, without_passing
 from planner.problems.feasibility import feasible_extremes
+from planner.solvers.pivots.pass_through import Reduced, without_passing
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

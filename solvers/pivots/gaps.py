@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray, take_rows
-from planner.cut_scans import Spans
-from planner.networks import SINK, SOURCE, Network
-from planner.pivots import Layout
 from planner.problems.feasibility import Constraints
 from planner.problems.terms import Number, Terms
+from planner.solvers.flow.network import SINK, SOURCE, Network
+from planner.solvers.pivots.layout import Layout
+from planner.solvers.pivots.prefix_scans import Spans
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem
@@ -216,7 +216,7 @@ def least_crossing(
     network: Network, arc_gap: IntArray, bits: FloatArray, n_gaps: int
 ) -> FloatArray:
     """The fewest bits, of those that depend on the cut, that any cut of each gap sends; [gaps]."""
-    from planner.minimum_cuts import minimum_cut  # OR-tools: not needed where there is no gap
+    from planner.solvers.flow.cuts import minimum_cut  # OR-tools: not needed where there is no gap
 
     capacities = np.append(bits, bits.sum() + 1).astype(np.int64)[network.slot]
     _, is_source_side = minimum_cut(network, capacities)

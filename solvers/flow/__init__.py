@@ -1,0 +1,1 @@
+"""The network whose minimum s-t cut is the best placement, and its cuts by OR-tools."""

@@ -1,0 +1,1 @@
+"""Programs that solve integer programs: running them, and believing nothing that they say."""
