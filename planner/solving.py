@@ -13,7 +13,7 @@ from planner.problems.feasibility import feasible_extremes
 from planner.problems.memory import nothing_fits, shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, DeferredCertificate, Limits, Solution, Solver, Status
-from planner.segmenting import reason_against
+from planner.solvers.segments.suitability import reason_against
 
 AUTO = "auto"
 NO_LIMITS = Limits()

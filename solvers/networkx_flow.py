@@ -6,8 +6,8 @@ import time
 
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
-from planner.reference_cuts import VERSION, minimum_cut
 from planner.solvers.flow.network import network_of
+from planner.solvers.reference_cuts import VERSION, minimum_cut
 
 
 class NetworkxFlow:

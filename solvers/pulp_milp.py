@@ -6,8 +6,8 @@ import time
 
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution
-from planner.pulp_models import TOLERANCE, solve_model
 from planner.solvers.milp.answers import solution_of
+from planner.solvers.pulp_models import TOLERANCE, solve_model
 
 
 class PulpMilp:

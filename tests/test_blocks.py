@@ -22,11 +22,11 @@ from planner.drafts.draft import (
     Operand,
     OperandKind,
 )
-from planner.explanations import explain_blocks
 from planner.graphs.blocks import Block, Structure, structure_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.problems.formulation import build_problem
+from planner.solvers.blockwise.explanations import explain_blocks
 from tests.cli import refused, run_planner, write_json_file
 from tests.repeated_blocks import repeated_blocks
 from tests.strategies import problems

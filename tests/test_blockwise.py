@@ -12,14 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import planner
-from planner import abstraction, reference_cuts, regions, zoo
-from planner.abstraction import (
-    Pattern,
-    abstracted,
-    group_of_operators,
-    groups_of,
-    pattern_of,
-)
+from planner import zoo
 from planner.arrays import BoolArray, IntArray
 from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.assembly import assemble
@@ -32,13 +25,21 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.errors import PlanError
-from planner.follower_pairs import _only_follower
 from planner.graphs.graph import Graph
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution
-from planner.regions import Regions, regions_of
-from planner.solvers.blockwise import BlockWise
+from planner.solvers import reference_cuts
+from planner.solvers.blockwise import BlockWise, abstraction, regions
+from planner.solvers.blockwise.abstraction import (
+    Pattern,
+    abstracted,
+    group_of_operators,
+    groups_of,
+    pattern_of,
+)
+from planner.solvers.blockwise.pairs import _only_follower
+from planner.solvers.blockwise.regions import Regions, regions_of
 from planner.solvers.flow.cuts import minimum_cut
 from planner.solvers.flow.network import Network
 from planner.solving import solve
@@ -210,7 +211,7 @@ def test_the_engine_is_a_parameter() -> None:
 
 
 def test_many_patterns_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.abstraction.MAX_REMEMBERED", 2)
+    monkeypatch.setattr("planner.solvers.blockwise.abstraction.MAX_REMEMBERED", 2)
     problem = build_problem(zoo_graph("resnet18"), analytical_costs())
     for speed in np.geomspace(0.01, 1e4, 30):
         state = problem.with_speed(device=float(speed))
@@ -436,7 +437,7 @@ def test_rounding_is_allowed_for(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = 10 ** np.random.default_rng(0).uniform(0, 6, 300)
     states = [problem.with_links(uplink_bps=float(rate)) for rate in rates]
     assert not any(lost(state) for state in states)
-    monkeypatch.setattr("planner.abstraction._rounding", lambda ticks: 0)
+    monkeypatch.setattr("planner.solvers.blockwise.abstraction._rounding", lambda ticks: 0)
     problem.structure.clear()
     assert any(lost(state) for state in states)
 

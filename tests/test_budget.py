@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from planner.branching import search
 from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, SolverError
 from planner.graphs.graph import Graph
-from planner.lagrangian import relax
-from planner.memory_fixings import tightened
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Status
 from planner.solvers import budget
+from planner.solvers.budget.branching import search
+from planner.solvers.budget.fixings import tightened
+from planner.solvers.budget.lagrangian import relax
 from planner.solving import solve
 from tests.strategies import limited_problems
 from tests.toys import costs_document, diamond, graph_of, operator
@@ -213,7 +213,7 @@ def test_an_engine_that_fails_takes_nothing_away(
         raise SolverError("`cbc` crashed", code="PLN501")
 
     monkeypatch.setattr(budget, "MAX_NODES", 0)
-    monkeypatch.setattr("planner.pyomo_engines.solve_model", fail)
+    monkeypatch.setattr("planner.solvers.pyomo_milp.engines.solve_model", fail)
     known = solve(open_gap, "budget")
     solution = solve(open_gap, "budget", limits=Limits(gap=0.0))
     assert solution.status is Status.LIMIT

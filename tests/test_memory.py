@@ -9,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner import memory_fixings
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.pricing import priced
 from planner.errors import PlanError
 from planner.evaluation.stages import HostMemory, memory_of
 from planner.graphs.graph import Graph
-from planner.memory_fixings import tightened
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.memory import MemoryDemand
 from planner.problems.problem import Problem
 from planner.problems.quotient import quotient
+from planner.solvers.budget import fixings as memory_fixings
+from planner.solvers.budget.fixings import tightened
 from tests.strategies import limited_problems
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from planner import pyomo_engines
 from planner.errors import PlanError, PluginError, SolverError
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
@@ -20,6 +19,7 @@ from planner.problems.solution import Limits, Status
 from planner.solvers.milp import cbc
 from planner.solvers.milp import engines as milp_engines
 from planner.solvers.milp.engines import cbc_bound
+from planner.solvers.pyomo_milp import engines as pyomo_engines
 from planner.solving import solve
 from tests.milp_problems import limited_case, random_case
 
@@ -354,7 +354,7 @@ def test_pulp_does_not_bring_highspy_in(tmp_path: Path) -> None:
     """PuLP imports it, if it is there; OR-tools would then fail to load."""
     (tmp_path / "highspy.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     code = (
-        "import planner.pulp_models, planner.pyomo_engines, sys; "
+        "import planner.solvers.pulp_models, planner.solvers.pyomo_milp.engines, sys; "
         "assert 'highspy' not in sys.modules"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

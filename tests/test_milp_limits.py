@@ -13,9 +13,9 @@ from planner.problems.formulation import build_problem
 from planner.problems.goals import Goal
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Status
-from planner.pyomo_engines import relaxed_values, run, solve_model
-from planner.pyomo_models import PlacementModel, tolerance_of
 from planner.solvers.milp.engines import EngineOptions
+from planner.solvers.pyomo_milp.engines import relaxed_values, run, solve_model
+from planner.solvers.pyomo_milp.model import PlacementModel, tolerance_of
 from planner.solving import solve
 from tests.milp_problems import limited_case
 

@@ -117,9 +117,9 @@ def test_plug_ins_do_not_import_one_another(folder: str) -> None:
 def test_heavy_libraries_are_known_to_few_modules() -> None:
     allowed = {
         "ortools": {"solvers/flow/cuts.py"},
-        "networkx": {"planner/reference_cuts.py"},
-        "pulp": {"planner/pulp_models.py"},
-        "pyomo": {"planner/pyomo_models.py", "planner/pyomo_engines.py"},
+        "networkx": {"solvers/reference_cuts.py"},
+        "pulp": {"solvers/pulp_models.py"},
+        "pyomo": {"solvers/pyomo_milp/model.py", "solvers/pyomo_milp/engines.py"},
         "onnxruntime": {
             "frontends/onnx_runtime_shapes.py",
             *(f"planner/probe/{name}.py" for name in RUNNING),

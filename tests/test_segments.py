@@ -10,7 +10,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from planner import closed_sets
 from planner.arrays import IntArray
 from planner.costs.cost_file import check_costs
 from planner.drafts.assembly import assemble
@@ -22,8 +21,9 @@ from planner.problems.formulation import build_problem
 from planner.problems.linear_terms import state_of
 from planner.problems.problem import Problem
 from planner.problems.solution import DeferredCertificate
-from planner.segment_bounds import segment_bounds_of
 from planner.solvers.pivots.layout import layout_of
+from planner.solvers.segments import inner_cuts as closed_sets
+from planner.solvers.segments.bounds import segment_bounds_of
 from planner.solving import solve
 from tests.segmented import random_costs, random_graph, wide_graph
 

@@ -10,7 +10,7 @@ from planner.graphs.blocks import Block, Structure
 from planner.graphs.graph import Graph
 
 if TYPE_CHECKING:
-    from planner.explanations import Explanation
+    from planner.solvers.blockwise.explanations import Explanation
 
 MAX_ROWS = 12
 

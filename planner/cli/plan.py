@@ -101,8 +101,8 @@ def _explain(graph: Graph, costs: Costs, *, show_all: bool) -> None:
     """Print what `blockwise` did with the blocks of a model."""
     from planner.cli.blocks_view import show_explanation
     from planner.cli.console import say
-    from planner.explanations import explain_blocks
     from planner.problems.formulation import build_problem
+    from planner.solvers.blockwise.explanations import explain_blocks
 
     problem = build_problem(graph, costs)
     if problem.n_hosts != 2:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 
-from planner.abstraction import abstracted
-from planner.gap_cuts import MinimumCut
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
+from planner.solvers.blockwise.abstraction import abstracted
+from planner.solvers.blockwise.gap_cuts import MinimumCut
 from planner.solvers.flow.cuts import VERSION, minimum_cut
 from planner.solvers.flow.network import network_of
 

@@ -1,4 +1,5 @@
-"""What a cut cannot do, as a MILP in Pyomo. `planner.pyomo_engines` runs it; no other knows Pyomo.
+"""What a cut cannot do, as a MILP in Pyomo. `planner.solvers.pyomo_milp.engines` runs it; no other
+knows Pyomo.
 
 z[v,k] = 1 says that operator v is at or before host k. The delay is a sum of terms in differences
 of two z, as in `planner.problems.problem`, and so are the stages of a pipeline, of which the
@@ -22,9 +23,9 @@ import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
 from planner.arrays import BoolArray, IntArray
-from planner.linear_forms import ONE, ZERO, Linear, Term, added, joined, times
 from planner.problems.goals import Goal
 from planner.solvers.milp.answers import INTEGRALITY, require_feasible, whole
+from planner.solvers.pyomo_milp.linear_forms import ONE, ZERO, Linear, Term, added, joined, times
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

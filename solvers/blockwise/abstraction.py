@@ -1,8 +1,9 @@
 """Operators that provably share a host in the best cut become one vertex (two hosts).
 
-What has to do with bytes is proved once per graph (`planner.regions`). A link state or host speed
-decides which operators are faster on the server, in whole ticks; from there on everything depends
-on that pattern alone, and is remembered by it. docs/theory.md, §14, has the proof.
+What has to do with bytes is proved once per graph (`planner.solvers.blockwise.regions`). A link
+state or host speed decides which operators are faster on the server, in whole ticks; from there on
+everything depends on that pattern alone, and is remembered by it. docs/theory.md, §14, has the
+proof.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import BoolArray, IntArray
-from planner.follower_pairs import join
-from planner.gap_cuts import MinimumCut
 from planner.problems.quotient import Quotient, quotient
 from planner.problems.terms import Ticks
-from planner.regions import Regions, regions_of
+from planner.solvers.blockwise.gap_cuts import MinimumCut
+from planner.solvers.blockwise.pairs import join
+from planner.solvers.blockwise.regions import Regions, regions_of
 from planner.solvers.flow.network import Network, network_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import time
 import numpy as np
 
 from planner.arrays import FloatArray, IntArray
-from planner.closed_sets import best_inside, best_of, closed_sets_of
 from planner.problems.problem import Problem
 from planner.problems.solution import (
     Capabilities,
@@ -22,10 +21,11 @@ from planner.problems.solution import (
     Status,
     bounded_solution,
 )
-from planner.segment_bounds import SegmentBounds, segment_bounds_of
-from planner.segmenting import reason_against
 from planner.solvers.pivots.gaps import gap_placement
 from planner.solvers.pivots.prefix_scans import cut_costs
+from planner.solvers.segments.bounds import SegmentBounds, segment_bounds_of
+from planner.solvers.segments.inner_cuts import best_inside, best_of, closed_sets_of
+from planner.solvers.segments.suitability import reason_against
 
 VERSION = f"numpy {np.__version__}"
 

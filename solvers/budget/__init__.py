@@ -10,14 +10,14 @@ import time
 from dataclasses import dataclass, replace
 
 from planner.arrays import IntArray
-from planner.branching import search
 from planner.errors import SolverError
-from planner.lagrangian import relax
-from planner.memory_fixings import tightened
 from planner.problems.memory import nothing_fits
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, Status, bounded_solution
 from planner.problems.ticks import feasible_placements
+from planner.solvers.budget.branching import search
+from planner.solvers.budget.fixings import tightened
+from planner.solvers.budget.lagrangian import relax
 from planner.solvers.flow.cuts import VERSION, whole_network_solution
 from planner.solvers.milp.answers import no_placement
 
@@ -138,7 +138,7 @@ class _Search:
         self.words.append(step + (left if self.gap > TOLERANCE else ""))
 
     def _close_by_milp(self) -> None:
-        from planner.pyomo_engines import solve_model
+        from planner.solvers.pyomo_milp.engines import solve_model
 
         limits = replace(self.limits, gap=min(self.wanted, 0.99))
         if limits.seconds is not None:

@@ -1,8 +1,8 @@
 """Closing the gap of a Lagrangian relaxation by branch and bound.
 
 A node fixes one operator before or after a link. That tightens the memory limits' own consequences
-(`planner.memory_fixings`), so few nodes are needed: both relaxation and bounds are those of
-`planner.lagrangian`, in whole ticks.
+(`planner.solvers.budget.fixings`), so few nodes are needed: both relaxation and bounds are those of
+`planner.solvers.budget.lagrangian`, in whole ticks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.errors import PlanError
-from planner.lagrangian import Relaxed, relax
-from planner.memory_fixings import tightened
 from planner.problems.feasibility import Constraints, feasible_extremes
+from planner.solvers.budget.fixings import tightened
+from planner.solvers.budget.lagrangian import Relaxed, relax
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -4,9 +4,9 @@ A limit `use(p) ≤ limit` is taken out of the rules and a price λ per byte put
 
     L(λ) = min over p of  T(p) + Σ_h λ_h · (use_h(p) - limit_h)   ≤   T of every placement that fits
 
-For fixed prices that is a minimum cut again (`planner.priced_cuts`). The largest L(λ) is found by
-Newton's method on one price at a time, as in Handler and Zang, "A dual algorithm for the
-constrained shortest path problem", Networks 10 (1980). docs/theory.md, §15.
+For fixed prices that is a minimum cut again (`planner.solvers.budget.priced_cuts`). The largest
+L(λ) is found by Newton's method on one price at a time, as in Handler and Zang, "A dual algorithm
+for the constrained shortest path problem", Networks 10 (1980). docs/theory.md, §15.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.priced_cuts import PricedCuts
 from planner.problems.feasibility import feasible_extremes
+from planner.solvers.budget.priced_cuts import PricedCuts
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

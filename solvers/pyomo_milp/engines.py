@@ -21,7 +21,6 @@ from planner.arrays import IntArray
 from planner.errors import PlannerError, SolverError
 from planner.problems.memory import MemoryDemand, nothing_fits
 from planner.problems.solution import Limits
-from planner.pyomo_models import VERSION, PlacementModel, tolerance_of
 from planner.solvers.milp.answers import MilpAnswer, MilpStatus, with_bound
 from planner.solvers.milp.engines import (
     EngineAnswer,
@@ -32,6 +31,7 @@ from planner.solvers.milp.engines import (
     run_cbc,
     run_highs,
 )
+from planner.solvers.pyomo_milp.model import VERSION, PlacementModel, tolerance_of
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.abstraction import Pattern, group_of_operators, groups_of, pattern_of
 from planner.arrays import IntArray
-from planner.gap_cuts import MinimumCut
 from planner.graphs.blocks import Block, structure_of
-from planner.regions import Regions, regions_of
+from planner.solvers.blockwise.abstraction import Pattern, group_of_operators, groups_of, pattern_of
+from planner.solvers.blockwise.gap_cuts import MinimumCut
+from planner.solvers.blockwise.regions import Regions, regions_of
 from planner.units import format_bytes
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from planner.arrays import FloatArray, IntArray
 from planner.errors import SolverError
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.linear_terms import coefficients
-from planner.segment_bounds import DEVICE, SERVER, UP, SegmentBounds
 from planner.solvers.flow.network import network_of
 from planner.solvers.pivots.gaps import gap_placement, gap_problem, gap_terms
+from planner.solvers.segments.bounds import DEVICE, SERVER, UP, SegmentBounds
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

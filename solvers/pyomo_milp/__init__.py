@@ -7,9 +7,9 @@ import time
 from planner.costs.scenario import Objective
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution
-from planner.pyomo_engines import solve_model
-from planner.pyomo_models import MAX_TOLERANCE, tolerance_of
 from planner.solvers.milp.answers import solution_of
+from planner.solvers.pyomo_milp.engines import solve_model
+from planner.solvers.pyomo_milp.model import MAX_TOLERANCE, tolerance_of
 
 
 class PyomoMilp:
