@@ -11,8 +11,8 @@ from forks import SHARES, on_all_cores
 from results import Agreement, Exactness
 from states import State
 
+from planner.plans.solving import solve
 from planner.problems.solution import Solution
-from planner.solving import solve
 
 REFERENCE = "maxflow"
 HALVINGS = 50

@@ -24,9 +24,9 @@ from machine import describe
 
 import planner
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution
-from planner.solving import solve
 
 SHARES = (0.25, 0.5, 0.75)
 STATES = ((5e6, 1.0), (50e6, 1.0), (50e6, 30.0), (1e9, 30.0), (200e6, 300.0))

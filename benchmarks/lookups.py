@@ -14,7 +14,7 @@ from results import TableCheck, rounded
 from states import RATES_BPS
 
 import planner
-from planner.solving import solve
+from planner.plans.solving import solve
 
 RANGES = {"uplink_bps": RATES_BPS, "downlink_bps": RATES_BPS, "device_speed": (0.3, 32.0)}
 TOLERANCE = 1e-9

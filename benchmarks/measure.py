@@ -17,10 +17,10 @@ from results import Exactness, GraphResult, Memory, Spread, TableCheck, rounded
 from states import State, random_states
 
 import planner
+from planner.plans.solving import solve
 from planner.problems.feasibility import feasible_extremes
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Limits
-from planner.solving import solve
 
 REPLAN = "segments"
 UNLIMITED = 10**9

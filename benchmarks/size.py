@@ -29,7 +29,7 @@ print(json.dumps({"seconds": seconds, "peak_kib": peak}))
 
 PLANNER = """
 import json, resource, sys, time
-import planner, planner.costs.cost_file, planner.planning, planner.solvers.flow.cuts
+import planner, planner.costs.cost_file, planner.plans.planning, planner.solvers.flow.cuts
 import planner.frontends.onnx_model, planner.costmodels.analytical, onnx.shape_inference
 costs = planner.costs.cost_file.check_costs(json.loads(sys.argv[2]), "benchmark")
 start = time.perf_counter()

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from planner.errors import PlannerError
     from planner.evaluation.delay import Delay, evaluate
     from planner.graphs.graph import Graph
-    from planner.module_splitting import split_module
-    from planner.planning import plan
-    from planner.plans import Plan, read_plan
+    from planner.plans.module_parts import split_module
+    from planner.plans.plan_file import Plan, read_plan
+    from planner.plans.planning import plan
+    from planner.plans.solving import solve
     from planner.problems.formulation import build_problem as problem
     from planner.problems.problem import Problem
     from planner.problems.solution import Solution
-    from planner.solving import solve
     from planner.table_making import table
     from planner.tables import Table, read_table
     from planner.verification import Verification, verify
@@ -62,7 +62,7 @@ _HOMES = {
     "Costs": "costs.cost_file",
     "Delay": "evaluation.delay",
     "Graph": "graphs.graph",
-    "Plan": "plans",
+    "Plan": "plans.plan_file",
     "PlannerError": "errors",
     "Problem": "problems.problem",
     "Profile": "costs.profile_file",
@@ -71,13 +71,13 @@ _HOMES = {
     "Verification": "verification",
     "evaluate": "evaluation.delay",
     "load": "drafts.loading",
-    "plan": "planning",
+    "plan": "plans.planning",
     "read_costs": "costs.cost_file",
-    "read_plan": "plans",
+    "read_plan": "plans.plan_file",
     "read_profile": "costs.profile_file",
     "read_table": "tables",
-    "solve": "solving",
-    "split_module": "module_splitting",
+    "solve": "plans.solving",
+    "split_module": "plans.module_parts",
     "table": "table_making",
     "verify": "verification",
 }

@@ -14,7 +14,7 @@ from planner.costs.scenario import Objective, Scenario
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.errors import PluginError
 from planner.graphs.graph import Graph
-from planner.plans import CertificateEntry, Plan
+from planner.plans.plan_file import CertificateEntry, Plan
 from planner.problems.goals import stage_seconds
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Capabilities, Status

@@ -11,7 +11,7 @@ from planner.certificate_checks import Case, is_power_of_two, ticks_of
 from planner.costs.scenario import Objective
 from planner.discrepancies import Finding, Ledger, apart
 from planner.evaluation.delay import violations
-from planner.outcomes import objective_s
+from planner.plans.outcomes import objective_s
 from planner.problems.problem import Problem
 from planner.solvers.flow.cuts import maximum_flow
 from planner.solvers.flow.network import SINK, SOURCE, Network, network_of

@@ -12,8 +12,8 @@ from planner.costs.scenario import Scenario
 from planner.discrepancies import Ledger
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.outcomes import outcome_of
-from planner.plans import Plan
+from planner.plans.outcomes import outcome_of
+from planner.plans.plan_file import Plan
 
 Entries = dict[str, JsonValue]
 """By the name that they have in a plan file."""

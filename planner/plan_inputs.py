@@ -13,7 +13,7 @@ from planner.errors import PlanError, PlannerError
 from planner.evaluation.delay import resolve_placement, violations
 from planner.graphs.graph import Graph
 from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
-from planner.plans import Plan
+from planner.plans.plan_file import Plan
 
 MAX_SHOWN = 8
 """Differences that the error lists."""

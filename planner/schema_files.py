@@ -16,7 +16,7 @@ from planner.costs.profile_file import Profile
 from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, name_hint
 from planner.files.writing import json_text
-from planner.plans import PlanFile
+from planner.plans.plan_file import PlanFile
 from planner.table_files import TableFile
 
 FORMATS: dict[str, type[BaseModel]] = {

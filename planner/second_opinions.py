@@ -13,13 +13,13 @@ from planner.evaluation.delay import violations
 from planner.evaluation.stages import memory_of
 from planner.files.values import JsonValue
 from planner.optimum_checks import Bounds, compare_bounds
-from planner.outcomes import objective_s
 from planner.plan_entries import json_value
-from planner.plans import Plan
+from planner.plans.outcomes import objective_s
+from planner.plans.plan_file import Plan
+from planner.plans.solving import AUTO, solve
 from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Capabilities, Limits, Solution, Status
-from planner.solving import AUTO, solve
 from planner.units import format_seconds
 
 EXIT_NO_ANSWER = 5

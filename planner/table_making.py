@@ -18,12 +18,12 @@ from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, PluginError, raise_all
 from planner.evaluation.delay import Crossing, crossings
 from planner.graphs.graph import Graph
-from planner.planning import warnings_for
+from planner.plans.planning import warnings_for
+from planner.plans.solving import AUTO
 from planner.problems.formulation import formulate
 from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.solving import AUTO
 from planner.table_envelopes import Cut, Envelope, Vertex
 from planner.table_files import (
     LIMITS,

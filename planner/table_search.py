@@ -14,11 +14,11 @@ from fractions import Fraction
 
 from planner.arrays import IntArray
 from planner.errors import SolverError
+from planner.plans.solving import solve
 from planner.problems.linear_terms import coefficients, state_of
 from planner.problems.problem import Problem
 from planner.problems.solution import Solution
 from planner.problems.ticks import rounding_s
-from planner.solving import solve
 from planner.table_envelopes import Cut, Envelope, Vertex
 from planner.table_files import ParameterEntry
 

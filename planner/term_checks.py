@@ -16,7 +16,7 @@ from planner.costs.scenario import Objective
 from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.evaluation.delay import violations
 from planner.graphs.operators import GRAPH_INPUT
-from planner.outcomes import objective_s
+from planner.plans.outcomes import objective_s
 from planner.problems.instance import LABELS, LATENCY
 from planner.problems.problem import Problem
 from planner.rule_checks import n_probes, ties

@@ -18,15 +18,15 @@ from planner.graphs.graph import Graph
 from planner.optimum_checks import check_flow
 from planner.plan_entries import compare_entries, facts_of, json_value, outcome_entries
 from planner.plan_inputs import check_inputs, priced_for
-from planner.planning import baseline
-from planner.plans import Plan
+from planner.plans.plan_file import Plan
+from planner.plans.planning import baseline
+from planner.plans.solving import AUTO
 from planner.problems.formulation import formulate
 from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Limits
 from planner.rule_checks import check_rules_seen
 from planner.second_opinions import SecondAnswer, ask_second, second_solver
-from planner.solving import AUTO
 from planner.term_checks import check_terms
 from planner.units import format_seconds
 

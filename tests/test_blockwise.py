@@ -26,6 +26,7 @@ from planner.drafts.draft import (
 )
 from planner.errors import PlanError
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution
@@ -42,7 +43,6 @@ from planner.solvers.blockwise.pairs import _only_follower
 from planner.solvers.blockwise.regions import Regions, regions_of
 from planner.solvers.flow.cuts import minimum_cut
 from planner.solvers.flow.network import Network
-from planner.solving import solve
 from tests.conftest import ROOT
 from tests.repeated_blocks import repeated_blocks
 from tests.strategies import problems

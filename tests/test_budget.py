@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, SolverError
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
@@ -19,7 +20,6 @@ from planner.solvers import budget
 from planner.solvers.budget.branching import search
 from planner.solvers.budget.fixings import tightened
 from planner.solvers.budget.lagrangian import relax
-from planner.solving import solve
 from tests.strategies import limited_problems
 from tests.toys import costs_document, diamond, graph_of, operator
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import planner.files.writing
-import planner.planning
+import planner.plans.planning
 from planner.cli import COMMANDS, run
 from planner.errors import InputError
 from planner.files.writing import write_text
@@ -290,7 +290,7 @@ def test_what_is_no_error_of_ours(
     def fail(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(planner.planning, "plan", fail)
+    monkeypatch.setattr(planner.plans.planning, "plan", fail)
     before = set(tmp_path.iterdir())
     outcome = run_planner("plan", *files, "-o", tmp_path / "plan.json")
     assert (outcome.status, outcome.stdout) == (status, "")
@@ -308,6 +308,6 @@ def test_verbose_shows_causes_and_tracebacks(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(planner.planning, "plan", fail)
+    monkeypatch.setattr(planner.plans.planning, "plan", fail)
     with pytest.raises(ZeroDivisionError):
         run(["-v", "plan", *files])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planner.plans import read_plan
+from planner.plans.plan_file import read_plan
 from tests.cli import (
     COSTS,
     FLAGS,

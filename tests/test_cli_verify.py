@@ -190,7 +190,7 @@ def test_a_second_solver_that_runs_out_of_time(
 def test_the_time_limit_reaches_the_solver(
     files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from planner.solving import solve
+    from planner.plans.solving import solve
 
     seen = []
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.conflicts import Oracle, explain_memory, memory_conflict
 from planner.costs.cost_file import Costs, check_costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Rules, Scenario
 from planner.errors import PlanError
 from planner.graphs.graph import Graph
+from planner.plans.conflicts import Oracle, explain_memory, memory_conflict
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.feasibility import Constraints, conflict_of, feasible_extremes
 from planner.problems.formulation import build_problem, formulate
@@ -357,7 +357,7 @@ def test_questions_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
     limits = (350 * 2**20, 80 * 2**20)
     some = {"together": [["conv1", "fc"]], "pins": pins(conv1="h0"), "forbid_crossing": ["x"]}
-    monkeypatch.setattr("planner.conflicts.MAX_QUESTIONS", 1)
+    monkeypatch.setattr("planner.plans.conflicts.MAX_QUESTIONS", 1)
     error = explained(oracle, limits, **some)
     assert len(asked) <= 1
     assert "PLN406" in str(error)

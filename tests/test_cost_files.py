@@ -17,7 +17,7 @@ from planner.costs.cost_file import AnalyticalHost, PluginHost, TableHost, check
 from planner.costs.cost_table import HostCosts
 from planner.drafts.loading import load
 from planner.errors import PlannerError, PluginError
-from planner.planning import plan
+from planner.plans.planning import plan
 from tests.cli import COSTS, chain, changed, error_of, flat_costs
 from tests.mutations import mutated
 

@@ -12,7 +12,7 @@ from planner.drafts.loading import load
 from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, PlannerError, ProblemReport, shorten
 from planner.files.documents import MAX_DEPTH, check_kind, parse_json, validate
-from planner.plans import read_plan
+from planner.plans.plan_file import read_plan
 from tests.cli import error_of
 
 

@@ -14,7 +14,7 @@ from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.writing import json_text
 from planner.graphs.graph import Graph
-from planner.planning import plan
+from planner.plans.planning import plan
 from tests.cli import GRAPH, chain, changed, error_of
 from tests.mutations import mutated
 

@@ -20,7 +20,7 @@ from planner.evaluation.delay import evaluate, violations
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import input_shapes, model_digest
-from planner.planning import plan
+from planner.plans.planning import plan
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.verification import verify

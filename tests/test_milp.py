@@ -13,6 +13,7 @@ from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
 from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.feasibility import feasible_extremes
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
@@ -21,7 +22,6 @@ from planner.solvers import pulp_models
 from planner.solvers.pulp_milp import SOLVER as PULP
 from planner.solvers.pyomo_milp import SOLVER as PYOMO
 from planner.solvers.pyomo_milp import engines as pyomo_engines
-from planner.solving import solve
 from tests.milp_problems import random_case
 from tests.test_real_files import costs
 

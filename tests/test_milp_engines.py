@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import PlanError, PluginError, SolverError
+from planner.plans.solving import solve
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Status
@@ -20,7 +21,6 @@ from planner.solvers.milp import cbc
 from planner.solvers.milp import engines as milp_engines
 from planner.solvers.milp.engines import cbc_bound
 from planner.solvers.pyomo_milp import engines as pyomo_engines
-from planner.solving import solve
 from tests.milp_problems import limited_case, random_case
 
 SOLVERS = ["pulp", "pyomo"]
@@ -363,7 +363,7 @@ def test_pulp_does_not_bring_highspy_in(tmp_path: Path) -> None:
 
 def test_importing_the_solvers_loads_no_library() -> None:
     code = (
-        "import sys, planner.cli, planner.solving; "
+        "import sys, planner.cli, planner.plans.solving; "
         "import planner.solvers.milp.engines, planner.solvers.milp.answers; "
         "assert not {'pulp', 'pyomo', 'highspy'} & set(sys.modules)"
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from planner.errors import PlanError
+from planner.plans.solving import solve
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.goals import Goal
@@ -16,7 +17,6 @@ from planner.problems.solution import Limits, Status
 from planner.solvers.milp.engines import EngineOptions
 from planner.solvers.pyomo_milp.engines import relaxed_values, run, solve_model
 from planner.solvers.pyomo_milp.model import PlacementModel, tolerance_of
-from planner.solving import solve
 from tests.milp_problems import limited_case
 
 N_PROBLEMS = 660

@@ -23,7 +23,7 @@ from planner.graphs.modules import (
     placement_by_module,
     resolved,
 )
-from planner.plans import Plan
+from planner.plans.plan_file import Plan
 from tests.cli import chain, error_of, flat_costs
 
 NAMES = ("conv", "layer1.0.conv", "layer1.0.relu", "layer1.0.relu@1", "layer1.1.conv", "fc")

@@ -12,10 +12,10 @@ from planner.costs.cost_file import Costs
 from planner.errors import PlanError
 from planner.evaluation.delay import evaluate
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.formulation import build_problem
 from planner.problems.solution import SOLVERS
 from planner.problems.ticks import rounding_s
-from planner.solving import solve
 from tests.strategies import problems
 
 # Integer programs are compared in `test_milp.py`: by value, and a hundredth as often.

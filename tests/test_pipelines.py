@@ -13,12 +13,12 @@ from planner.errors import PlanError
 from planner.evaluation.delay import delay_of
 from planner.evaluation.stages import Stage, StageKind, stages_of
 from planner.graphs.graph import Graph
-from planner.outcomes import objective_s, outcome_of
-from planner.planning import plan
+from planner.plans.outcomes import objective_s, outcome_of
+from planner.plans.planning import plan
+from planner.plans.solving import solve
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.ticks import rounding_s
-from planner.solving import solve
 from tests.strategies import limited_problems, problems
 from tests.toys import costs_document, diamond, tied_pair
 

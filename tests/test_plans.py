@@ -15,8 +15,8 @@ from planner.drafts.loading import load
 from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text
 from planner.graphs.graph import Graph
-from planner.planning import plan
-from planner.plans import Plan, read_plan
+from planner.plans.plan_file import Plan, read_plan
+from planner.plans.planning import plan
 from planner.schema_files import generate
 from tests.cli import COSTS, GRAPH, changed, error_of
 from tests.strategies import problems

@@ -15,6 +15,7 @@ import planner
 from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.problem import Problem
 from planner.problems.solution import (
     SOLVERS,
@@ -27,7 +28,6 @@ from planner.problems.solution import (
 )
 from planner.problems.ticks import MAX_TICKS
 from planner.solvers.flow.network import Network, network_of
-from planner.solving import solve
 from tests.cli import run_planner
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
 

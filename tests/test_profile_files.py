@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from planner.costs.cost_file import MeasuredHost, check_costs, parse_costs, read_costs
 from planner.costs.profile_file import Profile, check_profile, read_profile
 from planner.errors import PlannerError
-from planner.planning import plan
+from planner.plans.planning import plan
 from tests.cli import changed, error_of, write_json_file
 from tests.mutations import mutated
 from tests.profiles import measurement_of, profile_document

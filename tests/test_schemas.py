@@ -15,7 +15,7 @@ from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.documents import parse_json, validate
 from planner.files.writing import json_text
-from planner.planning import plan
+from planner.plans.planning import plan
 from planner.schema_files import FORMATS, generate, schema_names, schema_text, write_all
 from planner.table_making import table
 from tests.cli import COSTS, GRAPH

@@ -16,6 +16,7 @@ from planner.drafts.assembly import assemble
 from planner.drafts.draft import Draft, DraftOperator, DraftTensor, Operand, OperandKind
 from planner.errors import PlanError
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.linear_terms import state_of
@@ -24,7 +25,6 @@ from planner.problems.solution import DeferredCertificate
 from planner.solvers.pivots.layout import layout_of
 from planner.solvers.segments import inner_cuts as closed_sets
 from planner.solvers.segments.bounds import segment_bounds_of
-from planner.solving import solve
 from tests.segmented import random_costs, random_graph, wide_graph
 
 segments_module = __import__("planner.solvers.segments", fromlist=["Segments"])

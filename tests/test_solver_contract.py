@@ -17,9 +17,9 @@ from planner.costs.pricing import scenario_of
 from planner.errors import PlanError
 from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.formulation import build_problem
 from planner.problems.solution import SOLVERS, Limits, Status
-from planner.solving import solve
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, tied_pair
 

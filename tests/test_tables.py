@@ -21,11 +21,11 @@ from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation.delay import evaluate
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.linear_terms import coefficients, state_of
 from planner.problems.problem import Problem
-from planner.solving import solve
 from planner.table_envelopes import Envelope
 from planner.tables import Table
 from tests.cli import error_of

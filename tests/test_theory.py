@@ -30,13 +30,13 @@ from planner.drafts.draft import (
 from planner.errors import PlanError, SolverError
 from planner.evaluation.delay import delay_of, evaluate, violations
 from planner.graphs.graph import Graph
+from planner.plans.solving import solve
 from planner.problems.formulation import build_problem, formulate
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Solution, Status
 from planner.solvers.flow import network as networks
 from planner.solvers.flow.cuts import minimum_cut
 from planner.solvers.flow.network import network_without_reverse_arcs
-from planner.solving import solve
 from tests.strategies import problems
 
 THEORY = Path(__file__).resolve().parent.parent / "docs" / "theory.md"

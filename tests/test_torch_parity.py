@@ -16,7 +16,7 @@ from planner.costs.cost_file import Costs, check_costs  # noqa: E402
 from planner.costs.pricing import priced  # noqa: E402
 from planner.graphs.graph import Graph  # noqa: E402
 from planner.graphs.operators import Operator  # noqa: E402
-from planner.plans import Plan  # noqa: E402
+from planner.plans.plan_file import Plan  # noqa: E402
 from tests.torch_zoo import NAMES, build, example_inputs  # noqa: E402
 
 BATCH = 8

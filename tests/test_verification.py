@@ -19,7 +19,7 @@ from planner.costs.cost_file import Costs, check_costs
 from planner.discrepancies import Finding
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.graphs.graph import Graph
-from planner.plans import Plan, PlanFile, PlanHead
+from planner.plans.plan_file import Plan, PlanFile, PlanHead
 from planner.problems.formulation import build_problem
 from planner.problems.problem import ticks as quantisation
 from planner.problems.solution import SOLVERS, Capabilities, Certificate, Limits, Solution, Status

@@ -19,9 +19,9 @@ from planner.costs.pricing import priced
 from planner.discrepancies import Finding, apart, told
 from planner.errors import PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
-from planner.outcomes import objective_s
 from planner.plan_entries import outcome_entries
-from planner.plans import Plan
+from planner.plans.outcomes import objective_s
+from planner.plans.plan_file import Plan
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import formulate
 from planner.problems.problem import formulation
@@ -351,7 +351,7 @@ def test_a_tied_parameter_is_lost() -> None:
 
 
 def test_a_second_solver_has_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    from planner.solving import solve
+    from planner.plans.solving import solve
 
     seen: list[Limits] = []
 

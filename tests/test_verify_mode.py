@@ -12,7 +12,7 @@ import pytest
 import planner
 from planner.costs.cost_file import check_costs
 from planner.errors import SolverError
-from planner.planning import plan as imported_by_name
+from planner.plans.planning import plan as imported_by_name
 from planner.problems.problem import ticks as quantisation
 from tests.cli import chain, flat_costs, run_planner, write_json_file
 from tests.test_verification import rebuilt, truncating
@@ -122,7 +122,7 @@ def test_a_plan_function_that_was_asked_for_before(
     def made(*_: Any, **__: Any) -> Any:
         raise AssertionError("the first one")
 
-    monkeypatch.setattr("planner.planning.plan", made)
+    monkeypatch.setattr("planner.plans.planning.plan", made)
     if was_asked_for:
         monkeypatch.setattr(planner, "plan", made)
     else:

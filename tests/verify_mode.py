@@ -1,8 +1,8 @@
 """Verify mode: every plan that the tests make, by the library or the command line, is verified.
 
-`planner.planning.plan` is replaced before any test imports it, so that whoever makes a plan in this
-process makes it here. A test that plants errors is marked `plants_errors`, one in whose plans not
-every check can be made `partly_verified`.
+`planner.plans.planning.plan` is replaced before any test imports it, so that whoever makes a plan
+in this process makes it here. A test that plants errors is marked `plants_errors`, one in whose
+plans not every check can be made `partly_verified`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from functools import wraps
 from typing import Any
 
 import planner
-from planner import planning
 from planner.costs.cost_file import Costs
 from planner.discrepancies import Finding
 from planner.graphs.graph import Graph
-from planner.plans import Plan
+from planner.plans.plan_file import Plan, planning
 from planner.verification import verify
 
 MAX_OPERATORS = 60

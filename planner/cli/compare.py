@@ -33,8 +33,8 @@ def command(model: str, **values: Any) -> None:
     """
     from planner.cli.console import patience, tell, write_json
     from planner.cli.places import placed_in
-    from planner.comparison import compare
-    from planner.planning import warnings_for
+    from planner.plans.comparison import compare
+    from planner.plans.planning import warnings_for
 
     graph, costs = load_both(model, values)
     limits = take(SolverOptions, values).limits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.cli.tables import Table, show
-from planner.comparison import Comparison
+from planner.plans.comparison import Comparison
 from planner.units import format_seconds
 
 

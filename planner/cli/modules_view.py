@@ -9,7 +9,7 @@ from itertools import groupby
 from planner.cli.tables import Table
 from planner.graphs.graph import Graph
 from planner.graphs.modules import ROOT, ModuleRow, ModuleTree, modules_of
-from planner.plans import Plan
+from planner.plans.plan_file import Plan
 from planner.units import format_count
 
 MAX_ROWS = 12

@@ -54,7 +54,7 @@ def command(model: str, **values: Any) -> int:
     from planner.cli.console import patience, say, tell, write_json
     from planner.cli.places import placed_in
     from planner.files.writing import json_text, write_text
-    from planner.planning import plan
+    from planner.plans.planning import plan
 
     output: Path | None = values["output"]
     limits = take(SolverOptions, values).limits()

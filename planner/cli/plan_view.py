@@ -9,7 +9,7 @@ from planner.cli.console import write_out
 from planner.cli.modules_view import placement_by_module_table
 from planner.cli.tables import Table, show
 from planner.costs.cost_file import Costs
-from planner.plans import CrossingEntry, PipelineEntry, Plan
+from planner.plans.plan_file import CrossingEntry, PipelineEntry, Plan
 from planner.units import format_bytes, format_memory, format_rate, format_seconds
 
 MAX_ROWS = 12

@@ -55,7 +55,7 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
     from planner.cli.console import say, write_json
     from planner.cli.overrides import needs_flags, require_flags
     from planner.cli.places import placed_in
-    from planner.plans import read_plan
+    from planner.plans.plan_file import read_plan
     from planner.units import format_seconds
     from planner.verification import verify
 

@@ -11,7 +11,7 @@ from planner.evaluation.delay import Crossing, crossings, delay_of
 from planner.evaluation.stages import HostMemory, Stage, StageKind, memory_of, stages_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.plans import (
+from planner.plans.plan_file import (
     CrossingEntry,
     DelayEntry,
     MemoryEntry,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from planner.drafts.frontend import ExampleInputs, SplittingFrontend
 from planner.drafts.loading import live_frontend_of
 from planner.errors import PlanError
-from planner.plans import Plan
+from planner.plans.plan_file import Plan
 
 if TYPE_CHECKING:
     from torch import nn

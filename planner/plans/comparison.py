@@ -12,12 +12,12 @@ from planner.costs.pricing import priced
 from planner.errors import PlannerError
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.outcomes import objective_s
-from planner.planning import explained, ratio_of
+from planner.plans.outcomes import objective_s
+from planner.plans.planning import explained, ratio_of
+from planner.plans.solving import solve
 from planner.problems.formulation import formulate
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Limits, Status
-from planner.solving import solve
 
 MAX_OPERATORS = {"networkx": 5_000, "pulp": 1_500, "pyomo": 1_500}
 """Graphs above this are left to faster solvers, unless one is asked for by name."""

@@ -15,15 +15,15 @@ from planner.costs.scenario import Objective, Scenario
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
-from planner.outcomes import Outcome, objective_s, outcome_of
-from planner.plans import BaselineEntry, CertificateEntry, Plan, PlanHead
+from planner.plans.outcomes import Outcome, objective_s, outcome_of
+from planner.plans.plan_file import BaselineEntry, CertificateEntry, Plan, PlanHead
+from planner.plans.solving import AUTO, solve
 from planner.problems.formulation import formulate
 from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution, Status
 from planner.problems.ticks import rounding_s
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.solving import AUTO, solve
 
 PATIENCE_S = 20.0
 """Seconds for an explanation why nothing fits; after that it is one that may say too much."""
@@ -113,7 +113,7 @@ def explained(
     except PlanError as error:
         if error.code != "PLN406":
             raise
-        from planner.conflicts import explain_memory
+        from planner.plans.conflicts import explain_memory
 
         given = limits.seconds if limits is not None else None
         until = time.monotonic() + min(PATIENCE_S, given or PATIENCE_S)

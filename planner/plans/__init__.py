@@ -1,0 +1,1 @@
+"""Plans: solve, evaluate, explain, compare, and the file."""
