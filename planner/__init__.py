@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from planner.problems.formulation import build_problem as problem
     from planner.problems.problem import Problem
     from planner.problems.solution import Solution
-    from planner.table_making import table
-    from planner.tables import Table, read_table
+    from planner.tables.making import table
+    from planner.tables.table import Table, read_table
     from planner.verification import Verification, verify
 
 __all__ = [
@@ -67,7 +67,7 @@ _HOMES = {
     "Problem": "problems.problem",
     "Profile": "costs.profile_file",
     "Solution": "problems.solution",
-    "Table": "tables",
+    "Table": "tables.table",
     "Verification": "verification",
     "evaluate": "evaluation.delay",
     "load": "drafts.loading",
@@ -75,10 +75,10 @@ _HOMES = {
     "read_costs": "costs.cost_file",
     "read_plan": "plans.plan_file",
     "read_profile": "costs.profile_file",
-    "read_table": "tables",
+    "read_table": "tables.table",
     "solve": "plans.solving",
     "split_module": "plans.module_parts",
-    "table": "table_making",
+    "table": "tables.making",
     "verify": "verification",
 }
 

@@ -17,7 +17,7 @@ from planner.drafts.spec_file import GraphFile
 from planner.errors import InputError, name_hint
 from planner.files.writing import json_text
 from planner.plans.plan_file import PlanFile
-from planner.table_files import TableFile
+from planner.tables.table_file import TableFile
 
 FORMATS: dict[str, type[BaseModel]] = {
     "graph.v1": GraphFile,

@@ -20,7 +20,7 @@ import pytest
 import planner
 from planner.cli import map_requests, region_bar, table_view
 from planner.costs.cost_file import check_costs
-from planner.tables import Table
+from planner.tables.table import Table
 from tests.cli import FLAGS, flat_costs, refused, run_planner, write_json_file
 from tests.toys import costs_document, diamond
 

@@ -27,7 +27,7 @@ from planner.drafts.spec_file import GraphFile
 from planner.graphs.dtypes import BITS
 from planner.plans.plan_file import PlanFile
 from planner.schema_files import schema_text
-from planner.table_files import TableFile
+from planner.tables.table_file import TableFile
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ from planner.files.documents import parse_json, validate
 from planner.files.writing import json_text
 from planner.plans.planning import plan
 from planner.schema_files import FORMATS, generate, schema_names, schema_text, write_all
-from planner.table_making import table
+from planner.tables.making import table
 from tests.cli import COSTS, GRAPH
 from tests.conftest import ROOT
 from tests.mutations import mutated

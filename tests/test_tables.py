@@ -26,8 +26,8 @@ from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
 from planner.problems.linear_terms import coefficients, state_of
 from planner.problems.problem import Problem
-from planner.table_envelopes import Envelope
-from planner.tables import Table
+from planner.tables.envelopes import Envelope
+from planner.tables.table import Table
 from tests.cli import error_of
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, graph_of, operator

@@ -20,7 +20,7 @@ from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text
 from planner.graphs.graph import Graph
 from planner.schema_files import generate
-from planner.tables import Table
+from planner.tables.table import Table
 from tests.cli import changed, error_of
 from tests.strategies import problems
 from tests.test_tables import Ranges, boxes

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from planner.errors import InputError, PlannerError, raise_all, shorten
-from planner.table_files import LIMITS
+from planner.tables.table_file import LIMITS
 from planner.units import RATES, format_rate, parse_quantity
 
 FLAGS = {"uplink_bps": "--uplink", "downlink_bps": "--downlink", "device_speed": "--device-speed"}

@@ -9,7 +9,7 @@ import sys
 from itertools import pairwise
 
 from planner.cli.ranges import format_value
-from planner.tables import Table
+from planner.tables.table import Table
 
 MAX_WIDTH = 80
 _DRAWN = ("├", "─", "┼", "┤")

@@ -14,7 +14,7 @@ from planner.cli.outputs import check_output
 if TYPE_CHECKING:
     from planner.cli.map_requests import MapRequest
     from planner.cli.ranges import Range
-    from planner.tables import Table
+    from planner.tables.table import Table
 
 
 @click.command("table")
@@ -47,7 +47,7 @@ def command(model: str, **values: Any) -> None:
     from planner.cli.overrides import needs_flags, require_flags
     from planner.cli.places import placed_in
     from planner.cli.ranges import take_ranges
-    from planner.table_making import table
+    from planner.tables.making import table
 
     scenario = take(ScenarioOptions, values)
     inputs = [Path(model), *scenario.files]

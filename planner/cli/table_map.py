@@ -16,9 +16,9 @@ from planner.cli.table_view import NAMES, middles
 from planner.cli.tables import one_line
 from planner.errors import PlanError
 from planner.files.writing import write_bytes
-from planner.table_envelopes import Cut, Envelope, Vertex
-from planner.table_files import ParameterEntry
-from planner.tables import Table, TablePlan
+from planner.tables.envelopes import Cut, Envelope, Vertex
+from planner.tables.table import Table, TablePlan
+from planner.tables.table_file import ParameterEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from planner.cli.region_bar import bar
 from planner.cli.tables import Table as Grid
 from planner.cli.tables import show
 from planner.costs.cost_file import Costs
-from planner.table_files import ParameterEntry, TableFile
-from planner.tables import Table, TablePlan
+from planner.tables.table import Table, TablePlan
+from planner.tables.table_file import ParameterEntry, TableFile
 from planner.units import format_bytes, format_rate, format_seconds
 
 MAX_NAMES = 2

@@ -24,8 +24,11 @@ from planner.problems.formulation import formulate
 from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.registry import OWN_DISTRIBUTION, tool_version
-from planner.table_envelopes import Cut, Envelope, Vertex
-from planner.table_files import (
+from planner.tables.envelopes import Cut, Envelope, Vertex
+from planner.tables.lookup import real_number, shown
+from planner.tables.search import Search
+from planner.tables.table import Table
+from planner.tables.table_file import (
     LIMITS,
     ParameterEntry,
     PlanEntry,
@@ -35,9 +38,6 @@ from planner.table_files import (
     TableLink,
     VertexEntry,
 )
-from planner.table_lookup import real_number, shown
-from planner.table_search import Search
-from planner.tables import Table
 
 Range = tuple[float, float]
 

@@ -19,8 +19,8 @@ from planner.problems.linear_terms import coefficients, state_of
 from planner.problems.problem import Problem
 from planner.problems.solution import Solution
 from planner.problems.ticks import rounding_s
-from planner.table_envelopes import Cut, Envelope, Vertex
-from planner.table_files import ParameterEntry
+from planner.tables.envelopes import Cut, Envelope, Vertex
+from planner.tables.table_file import ParameterEntry
 
 SAME = Fraction(1, 10**12)
 """A placement this little better, relatively, is a rounding error and no other plan."""

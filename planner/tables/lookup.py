@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from planner.arrays import FloatArray, IntArray
 from planner.errors import PlanError, name_hint, shorten
-from planner.table_files import TableFile
+from planner.tables.table_file import TableFile
 
 Find = Callable[[dict[str, float]], tuple[int, float]]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from planner.arrays import FloatArray, IntArray
 from planner.files.values import JsonValue
-from planner.table_files import (
+from planner.tables.table_file import (
     ParameterEntry,
     PlanEntry,
     ProofEntry,
@@ -154,13 +154,13 @@ class Table:
         Raises:
             PlanError: If a parameter is missing or unknown, or a value is outside of the table.
         """
-        from planner.table_lookup import find_many
+        from planner.tables.lookup import find_many
 
         return Choices(*find_many(self.file, states))
 
     @cached_property
     def _find(self) -> Callable[[dict[str, float]], Choice]:
-        from planner.table_lookup import finder
+        from planner.tables.lookup import finder
 
         find = finder(self.file)
         plans = self.plans

@@ -18,7 +18,7 @@ from planner.files.documents import (
     StrictModel,
     read_document,
 )
-from planner.table_envelopes import Cut, Envelope
+from planner.tables.envelopes import Cut, Envelope
 
 MIN_SPEED, MAX_SPEED = 1e-6, 1e6
 """Factors on the device's speed beyond these are mistakes."""
