@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from planner.problems.solution import Solution
     from planner.tables.making import table
     from planner.tables.table import Table, read_table
-    from planner.verification import Verification, verify
+    from planner.verification.verifying import Verification, verify
 
 __all__ = [
     "Costs",
@@ -68,7 +68,7 @@ _HOMES = {
     "Profile": "costs.profile_file",
     "Solution": "problems.solution",
     "Table": "tables.table",
-    "Verification": "verification",
+    "Verification": "verification.verifying",
     "evaluate": "evaluation.delay",
     "load": "drafts.loading",
     "plan": "plans.planning",
@@ -79,7 +79,7 @@ _HOMES = {
     "solve": "plans.solving",
     "split_module": "plans.module_parts",
     "table": "tables.making",
-    "verify": "verification",
+    "verify": "verification.verifying",
 }
 
 

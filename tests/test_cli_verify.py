@@ -178,7 +178,7 @@ def test_a_second_solver_that_runs_out_of_time(
     def late(*_: Any, **__: Any) -> Any:
         raise SolverError("no placement within 1 s", code="PLN501")
 
-    monkeypatch.setattr("planner.second_opinions.solve", late)
+    monkeypatch.setattr("planner.verification.second_solver.solve", late)
     outcome = run_planner(*arguments(files), "--time-limit", "1s")
     assert (outcome.status, outcome.stderr) == (5, "")
     assert "not made  `pulp` gave no answer: no placement within 1 s" in outcome.stdout
@@ -198,7 +198,7 @@ def test_the_time_limit_reaches_the_solver(
         seen.append(options["limits"])
         return solve(*given, **options)
 
-    monkeypatch.setattr("planner.second_opinions.solve", spy)
+    monkeypatch.setattr("planner.verification.second_solver.solve", spy)
     assert run_planner(*arguments(files), "--time-limit", "2min").status == 0
     assert run_planner(*arguments(files), "--gap", "0").status == 0
     assert [limits.seconds for limits in seen] == [120.0, 60.0]
@@ -217,7 +217,7 @@ def test_a_large_graph_is_announced(
     def late(*_: Any, **__: Any) -> Any:
         raise SolverError("no placement within 60 s", code="PLN501")
 
-    monkeypatch.setattr("planner.second_opinions.solve", late)
+    monkeypatch.setattr("planner.verification.second_solver.solve", late)
     outcome = run_planner("verify", plan, "--graph", graph, "--costs", costs)
     assert outcome.status == 5
     assert ("note: a second solver is asked about" in outcome.stderr) == bool(words)
@@ -234,7 +234,7 @@ def test_a_refusal_comes_before_anything_takes_time(
     plan = files[0].parent / "t.plan.json"
     made = run_planner("plan", graph, "--costs", costs, "--solver", "best-prefix", "-o", plan)
     assert made.status == 0, made.stderr
-    monkeypatch.setattr("planner.verification.check_flow", None)
+    monkeypatch.setattr("planner.verification.verifying.check_flow", None)
     outcome = refused("verify", plan, "--graph", graph, "--costs", costs, "--solver", "networkx")
     assert (outcome.codes(), outcome.places()) == (["PLN405"], ["--solver"])
 

@@ -23,7 +23,7 @@ from planner.graphs.signatures import input_shapes, model_digest
 from planner.plans.planning import plan
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import build_problem
-from planner.verification import verify
+from planner.verification.verifying import verify
 from tests.nets import Net, context_of
 from tests.profiles import Seconds, measurement_of, profile_document
 from tests.strategies import problems

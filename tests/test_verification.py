@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import planner
 from planner.costs.cost_file import Costs, check_costs
-from planner.discrepancies import Finding
 from planner.errors import PlanError, PlannerError, SolverError
 from planner.graphs.graph import Graph
 from planner.plans.plan_file import Plan, PlanFile, PlanHead
@@ -24,7 +23,8 @@ from planner.problems.formulation import build_problem
 from planner.problems.problem import ticks as quantisation
 from planner.problems.solution import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
 from planner.solvers.flow import network as networks
-from planner.verification import Verification, verify
+from planner.verification.ledger import Finding
+from planner.verification.verifying import Verification, verify
 from tests.cli import write_json_file
 from tests.strategies import problems
 from tests.toys import costs_document, diamond, graph_of, operator, tied_pair
@@ -315,7 +315,7 @@ def test_missing_reverse_arcs() -> None:
     assert "`a_out` flows back from `h1` to `b` on `h0`" in texts(found, "rules")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "network_of", lambda p: networks.network_without_reverse_arcs(p))
-        patch.setattr("planner.optimum_checks.network_of", networks.network_of)
+        patch.setattr("planner.verification.flow.network_of", networks.network_of)
         patch.setattr("planner.solvers.flow.cuts.network_of", networks.network_of)
         with pytest.raises(SolverError, match="does not hold"):
             planner.plan(graph, costs, "maxflow")
@@ -336,7 +336,7 @@ def test_a_flow_that_is_none() -> None:
     from planner.solvers.flow.cuts import maximum_flow
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("planner.optimum_checks.maximum_flow", lies)
+        patch.setattr("planner.verification.flow.maximum_flow", lies)
         found = verify(plan, graph, costs_of(graph))
     assert disagreeing(found) == {"flow"}
     assert "what OR-tools calls a flow is none" in texts(found, "flow")
@@ -532,7 +532,7 @@ def test_a_second_solver_that_cannot_tell_is_refused(
     workload = {"objective": "throughput"} if n_hosts == 3 else {}
     costs = costs_of(graph, n_hosts, workload=workload)
     plan = planner.plan(graph, costs, "brute-force")
-    monkeypatch.setattr("planner.optimum_checks.maximum_flow", None)
+    monkeypatch.setattr("planner.verification.flow.maximum_flow", None)
     with pytest.raises(PlannerError) as caught:
         verify(plan, graph, costs, solver=solver)
     assert (caught.value.code, caught.value.where) == (code, "solver")

@@ -13,13 +13,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner.certificate_checks import ticks_of
 from planner.costs.cost_file import Costs
 from planner.costs.pricing import priced
-from planner.discrepancies import Finding, apart, told
 from planner.errors import PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
-from planner.plan_entries import outcome_entries
 from planner.plans.outcomes import objective_s
 from planner.plans.plan_file import Plan
 from planner.problems.enumeration import enumerate_placements
@@ -27,8 +24,11 @@ from planner.problems.formulation import formulate
 from planner.problems.problem import formulation
 from planner.problems.problem import problem as problems
 from planner.problems.solution import SOLVERS, Limits
-from planner.second_opinions import PATIENCE
-from planner.verification import verify
+from planner.verification.certificate import ticks_of
+from planner.verification.entries import outcome_entries
+from planner.verification.ledger import Finding, apart, told
+from planner.verification.second_solver import PATIENCE
+from planner.verification.verifying import verify
 from tests.strategies import problems as random_problems
 from tests.test_verification import (
     costs_of,
@@ -295,7 +295,7 @@ def test_one_wrong_cost_on_a_larger_graph(workload: str) -> None:
     plan = planner.plan(graph, costs, solver, baselines=())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(formulation, "_transfers", wrong)
-        patch.setattr("planner.second_opinions.solve", late)
+        patch.setattr("planner.verification.second_solver.solve", late)
         found = verify(plan, graph, costs)
     assert "terms" in disagreeing(found)
     assert f"`{name}` over the link after `h0` takes" in texts(found, "terms")
@@ -359,7 +359,7 @@ def test_a_second_solver_has_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(options["limits"])
         return solve(*given, **options)
 
-    monkeypatch.setattr("planner.second_opinions.solve", spy)
+    monkeypatch.setattr("planner.verification.second_solver.solve", spy)
     graph = diamond()
     assert verify(made(graph), graph, costs_of(graph)).is_complete
     assert verify(made(graph), graph, costs_of(graph), limits=Limits(gap=0.0)).is_complete
@@ -368,7 +368,7 @@ def test_a_second_solver_has_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_else_was_checked_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.second_opinions.solve", late)
+    monkeypatch.setattr("planner.verification.second_solver.solve", late)
     graph = diamond()
     found = verify(made(graph), graph, costs_of(graph))
     assert found.ok

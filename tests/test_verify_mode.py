@@ -102,14 +102,14 @@ def late(*_: Any, **__: Any) -> Any:
 
 
 def test_a_check_that_is_not_made_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.second_opinions.solve", late)
+    monkeypatch.setattr("planner.verification.second_solver.solve", late)
     with pytest.raises(AssertionError, match="verify is not complete: `pulp` gave no answer"):
         make_plan()
 
 
 @pytest.mark.partly_verified
 def test_a_test_may_do_without_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planner.second_opinions.solve", late)
+    monkeypatch.setattr("planner.verification.second_solver.solve", late)
     before = MODE.n_incomplete
     make_plan()
     assert MODE.n_incomplete == before + 1

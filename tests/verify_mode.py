@@ -14,10 +14,10 @@ from typing import Any
 
 import planner
 from planner.costs.cost_file import Costs
-from planner.discrepancies import Finding
 from planner.graphs.graph import Graph
 from planner.plans.plan_file import Plan, planning
-from planner.verification import verify
+from planner.verification.ledger import Finding
+from planner.verification.verifying import verify
 
 MAX_OPERATORS = 60
 """A second solver takes too long for larger graphs."""

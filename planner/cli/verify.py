@@ -21,7 +21,7 @@ from planner.cli.options import (
 
 if TYPE_CHECKING:
     from planner.problems.solution import Limits
-    from planner.verification import Verification
+    from planner.verification.verifying import Verification
 
 EXIT_NO = 1
 EXIT_INCOMPLETE = 5
@@ -57,7 +57,7 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
     from planner.cli.places import placed_in
     from planner.plans.plan_file import read_plan
     from planner.units import format_seconds
-    from planner.verification import verify
+    from planner.verification.verifying import verify
 
     limits = _limits(take(SolverOptions, values).limits())
     scenario = take(ScenarioOptions, values)
@@ -83,7 +83,7 @@ def _limits(given: Limits) -> Limits:
     """What was asked for; the second solver has 60 s if nothing was."""
     from dataclasses import replace
 
-    from planner.second_opinions import PATIENCE
+    from planner.verification.second_solver import PATIENCE
 
     return given if given.seconds is not None else replace(given, seconds=PATIENCE.seconds)
 

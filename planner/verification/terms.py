@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.certificate_checks import Case, parts_s
 from planner.costs.scenario import Objective
-from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.evaluation.delay import violations
 from planner.graphs.operators import GRAPH_INPUT
 from planner.plans.outcomes import objective_s
 from planner.problems.instance import LABELS, LATENCY
 from planner.problems.problem import Problem
-from planner.rule_checks import n_probes, ties
 from planner.units import format_seconds
+from planner.verification.certificate import Case, parts_s
+from planner.verification.ledger import RELATIVE_TOLERANCE, Ledger, apart
+from planner.verification.rules import n_probes, ties
 
 TERM_TOLERANCE = 1e-12
 """Two ways to multiply the same few numbers differ by less, relative."""

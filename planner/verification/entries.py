@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Scenario
-from planner.discrepancies import Ledger
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 from planner.plans.outcomes import outcome_of
 from planner.plans.plan_file import Plan
+from planner.verification.ledger import Ledger
 
 Entries = dict[str, JsonValue]
 """By the name that they have in a plan file."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.arrays import BoolArray, IntArray
-from planner.certificate_checks import Case, is_power_of_two, ticks_of
 from planner.costs.scenario import Objective
-from planner.discrepancies import Finding, Ledger, apart
 from planner.evaluation.delay import violations
 from planner.plans.outcomes import objective_s
 from planner.problems.problem import Problem
 from planner.solvers.flow.cuts import maximum_flow
 from planner.solvers.flow.network import SINK, SOURCE, Network, network_of
 from planner.units import format_seconds
+from planner.verification.certificate import Case, is_power_of_two, ticks_of
+from planner.verification.ledger import Finding, Ledger, apart
 
 MILP_TOLERANCE = 1e-12
 """What two proofs in floating point may differ by at least, relative."""

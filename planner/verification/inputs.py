@@ -8,12 +8,12 @@ from planner.costs.cost_file import Costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Scenario
-from planner.discrepancies import Ledger
 from planner.errors import PlanError, PlannerError
 from planner.evaluation.delay import resolve_placement, violations
 from planner.graphs.graph import Graph
-from planner.plan_entries import Entries, compare_entries, facts_of, outcome_entries
 from planner.plans.plan_file import Plan
+from planner.verification.entries import Entries, compare_entries, facts_of, outcome_entries
+from planner.verification.ledger import Ledger
 
 MAX_SHOWN = 8
 """Differences that the error lists."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from planner.certificate_checks import Case
 from planner.costs.scenario import Objective
-from planner.discrepancies import Finding, Ledger
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation.delay import violations
 from planner.evaluation.stages import memory_of
 from planner.files.values import JsonValue
-from planner.optimum_checks import Bounds, compare_bounds
-from planner.plan_entries import json_value
 from planner.plans.outcomes import objective_s
 from planner.plans.plan_file import Plan
 from planner.plans.solving import AUTO, solve
@@ -21,6 +17,10 @@ from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.units import format_seconds
+from planner.verification.certificate import Case
+from planner.verification.entries import json_value
+from planner.verification.flow import Bounds, compare_bounds
+from planner.verification.ledger import Finding, Ledger
 
 EXIT_NO_ANSWER = 5
 

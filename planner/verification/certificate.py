@@ -11,7 +11,6 @@ import numpy as np
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Objective, Scenario
-from planner.discrepancies import RELATIVE_TOLERANCE, Ledger, apart
 from planner.errors import PluginError
 from planner.graphs.graph import Graph
 from planner.plans.plan_file import CertificateEntry, Plan
@@ -21,6 +20,7 @@ from planner.problems.solution import SOLVERS, Capabilities, Status
 from planner.problems.terms import Terms
 from planner.problems.ticks import rounding_s
 from planner.units import format_seconds
+from planner.verification.ledger import RELATIVE_TOLERANCE, Ledger, apart
 
 MAX_TOLERANCE = 1e-6
 """A proof in floating point may leave open this much of the value, and is none with more."""

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.certificate_checks import Case
 from planner.costs.scenario import Scenario
-from planner.discrepancies import Ledger
 from planner.evaluation.delay import violations
 from planner.evaluation.stages import memory_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.problems.feasibility import Constraints
 from planner.units import format_memory
+from planner.verification.certificate import Case
+from planner.verification.ledger import Ledger
 
 MAX_PROBES = 64
 """Placements of each kind that the rules are tried with, on graphs that are not large."""

@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.arrays import IntArray
-from planner.certificate_checks import Case, check_certificate
 from planner.costs.cost_file import Costs
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Scenario
-from planner.discrepancies import Check, Difference, Finding, Ledger
 from planner.errors import PlannerError
 from planner.evaluation.delay import resolve_placement, violations
 from planner.evaluation.stages import memory_of
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.optimum_checks import check_flow
-from planner.plan_entries import compare_entries, facts_of, json_value, outcome_entries
-from planner.plan_inputs import check_inputs, priced_for
 from planner.plans.plan_file import Plan
 from planner.plans.planning import baseline
 from planner.plans.solving import AUTO
@@ -25,10 +20,15 @@ from planner.problems.formulation import formulate
 from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Limits
-from planner.rule_checks import check_rules_seen
-from planner.second_opinions import SecondAnswer, ask_second, second_solver
-from planner.term_checks import check_terms
 from planner.units import format_seconds
+from planner.verification.certificate import Case, check_certificate
+from planner.verification.entries import compare_entries, facts_of, json_value, outcome_entries
+from planner.verification.flow import check_flow
+from planner.verification.inputs import check_inputs, priced_for
+from planner.verification.ledger import Check, Difference, Finding, Ledger
+from planner.verification.rules import check_rules_seen
+from planner.verification.second_solver import SecondAnswer, ask_second, second_solver
+from planner.verification.terms import check_terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""A plan held against everything that did not make it."""
