@@ -24,7 +24,7 @@ from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
 from planner.frontends.onnx_parts import with_types
 from planner.graphs.graph import Graph
-from planner.profiling import MeasureOptions, take_profile
+from planner.measuring.taking import MeasureOptions, take_profile
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet", "gpt2")
 SEQUENCE = 32

@@ -14,10 +14,10 @@ from split_torch import TorchHalf, TorchPlan
 
 import planner
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.drafts.frontend import LoadOptions
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
+from planner.measuring.bundles import write_bundle
 
 MODELS = ("resnet18", "mobilenet_v2")
 BATCH = 4

@@ -27,7 +27,7 @@ from planner.costs.profile_file import Profile, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.profiling import MeasureOptions, take_profile
+from planner.measuring.taking import MeasureOptions, take_profile
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet", "gpt2")
 SERVERS = (2.0, 10.0)

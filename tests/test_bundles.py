@@ -11,11 +11,11 @@ import pytest
 from onnx import helper
 
 from planner import zoo
-from planner.bundles import segments_of, write_bundle
 from planner.drafts.frontend import LoadOptions
 from planner.drafts.loading import load
 from planner.errors import MeasuringError
 from planner.graphs.signatures import model_digest
+from planner.measuring.bundles import segments_of, write_bundle
 from planner.probe.bundle import Bundle
 from planner.probe.errors import ProbeError
 from tests import onnx_models

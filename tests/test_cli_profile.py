@@ -144,7 +144,7 @@ def test_output_that_exists_is_kept(model: Path, profile_path: Path) -> None:
 
 
 def test_without_onnxruntime_the_command_that_installs_it(model: Path, tmp_path: Path) -> None:
-    with patch("planner.profiling.find_spec", return_value=None):
+    with patch("planner.measuring.taking.find_spec", return_value=None):
         outcome = refused("profile", model, "-o", tmp_path / "p.json", status=4)
     assert outcome.codes() == ["PLN302"]
     assert "pip install 'dnn-partition-planner[measure]'" in outcome.stderr
@@ -152,7 +152,7 @@ def test_without_onnxruntime_the_command_that_installs_it(model: Path, tmp_path:
 
 def test_crash_in_a_native_library_is_an_error_in_words(model: Path, tmp_path: Path) -> None:
     crash = (sys.executable, "-c", "import os; os.abort()")
-    with patch("planner.profiling.PROGRAM", crash):
+    with patch("planner.measuring.taking.PROGRAM", crash):
         outcome = refused("profile", model, "-o", tmp_path / "p.json")
     assert outcome.codes() == ["PLN607"]
     assert "signal 6" in outcome.stderr

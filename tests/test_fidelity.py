@@ -19,12 +19,12 @@ from onnx import helper
 
 import planner
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.costs.profile_file import Profile, check_profile
 from planner.drafts.frontend import LoadOptions
 from planner.frontends.onnx_parts import with_types
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import model_digest
+from planner.measuring.bundles import write_bundle
 from planner.probe.bundle import Bundle
 from tests import onnx_models as models
 from tests.conftest import ROOT

@@ -13,10 +13,11 @@ import pytest
 from onnx import helper
 
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.costs.profile_file import Measurement, check_profile, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.drafts.loading import load
+from planner.measuring.bundles import write_bundle
+from planner.measuring.export import export_probe
 from planner.probe import gradient_graph, training
 from planner.probe.bundle import Bundle
 from planner.probe.gradient_graph import build_gradients, step_units
@@ -24,7 +25,6 @@ from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
 from planner.probe.training import measure_training
 from planner.probe.wire import Kernel
-from planner.probe_export import export_probe
 from tests.onnx_models import model, tensor, weight
 from tests.test_probe_export import environment
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from planner.gradient_models import write_gradient_models
+from planner.measuring.gradient_models import write_gradient_models
 from tests.onnx_models import load, model, tensor, weight
 
 ort = pytest.importorskip("onnxruntime")
@@ -95,7 +95,7 @@ def compare(found: onnx.ModelProto, op: str, attributes: dict[str, object]) -> N
 @pytest.fixture(autouse=True)
 def _step_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # A small step leaves few digits of the gradient.
-    monkeypatch.setattr("planner.gradient_drafts.LEARNING_RATE", 1.0)
+    monkeypatch.setattr("planner.measuring.gradient_drafts.LEARNING_RATE", 1.0)
 
 
 @pytest.mark.parametrize(("op", "x", "w", "attributes"), CASES)

@@ -10,8 +10,8 @@ import pytest
 
 import planner
 from planner.errors import PlannerError
-from planner.profile_imports.pipedream_files import Imported, Scenario, import_pipedream
-from planner.profile_imports.recognition import recognise
+from planner.measuring.imports.pipedream_files import Imported, Scenario, import_pipedream
+from planner.measuring.imports.recognition import recognise
 from tests.cli import error_of, refused, run_planner
 from tests.conftest import ROOT
 from tests.imported import PIPEDREAM, pipedream

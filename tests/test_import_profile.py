@@ -15,7 +15,7 @@ from planner.costs.profile_file import Measurement, read_profile
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import model_digest
-from planner.profile_imports import import_measurement, import_profile, recognise
+from planner.measuring.imports import import_measurement, import_profile, recognise
 from tests.cli import chain, error_of, refused, run_planner, write_json_file
 from tests.imported import layers, runtime_trace, trace, zoo_graph
 

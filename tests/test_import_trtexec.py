@@ -15,9 +15,9 @@ import planner
 from planner.costs.profile_file import Measurement
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
-from planner.profile_imports import import_measurement
-from planner.profile_imports.recognition import Source, recognise
-from planner.profile_imports.tensorrt_names import LayerNames
+from planner.measuring.imports import import_measurement
+from planner.measuring.imports.recognition import Source, recognise
+from planner.measuring.imports.tensorrt_names import LayerNames
 from tests.cli import error_of, refused, write_json_file
 from tests.imported import layers
 from tests.test_import_profile import groups, seconds, total

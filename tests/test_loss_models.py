@@ -10,9 +10,9 @@ import pytest
 from onnx import helper
 
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.drafts.frontend import LoadOptions
-from planner.loss_models import LOSS
+from planner.measuring.bundles import write_bundle
+from planner.measuring.loss_models import LOSS
 from planner.probe.bundle import Bundle
 from tests.onnx_models import INT64, model, tensor, weight
 

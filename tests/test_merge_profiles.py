@@ -12,7 +12,7 @@ import planner
 from planner.costs.profile_file import Profile, check_profile, read_profile
 from planner.errors import PlannerError
 from planner.graphs.graph import Graph
-from planner.profile_merging import merge_profiles
+from planner.measuring.merging import merge_profiles
 from tests.cli import chain, changed, error_of, refused, run_planner, write_json_file
 from tests.profiles import ENGINE, MACHINE, measurement_of
 

@@ -17,9 +17,9 @@ import pytest
 from onnx import helper
 
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.costs.profile_file import Machine, Measurement, read_profile
 from planner.drafts.frontend import LoadOptions
+from planner.measuring.bundles import write_bundle
 from planner.probe import forward, providers
 from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle

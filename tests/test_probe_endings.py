@@ -16,9 +16,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.costs.profile_file import read_profile
 from planner.drafts.frontend import LoadOptions
+from planner.measuring.bundles import write_bundle
+from planner.measuring.export import export_probe
 from planner.probe import forward
 from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle
@@ -26,7 +27,6 @@ from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
 from planner.probe.traces import read_trace
 from planner.probe.wire import Kernel
-from planner.probe_export import export_probe
 from tests.cli import refused
 from tests.onnx_models import model, tensor
 
@@ -199,7 +199,7 @@ def test_numbers_that_are_none_are_refused(
 
 def test_a_full_disk_is_told_where_it_is(lenet: Path, tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    with patch("planner.bundles.write_gradient_models", side_effect=full):
+    with patch("planner.measuring.bundles.write_gradient_models", side_effect=full):
         outcome = refused("profile", lenet, "-o", tmp_path / "p.json")
     assert outcome.codes() == ["PLN121"]
     assert "TMPDIR" in outcome.stderr

@@ -19,8 +19,8 @@ from planner.costs.profile_file import read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.drafts.loading import load
 from planner.graphs.signatures import model_digest
+from planner.measuring.export import export_probe
 from planner.plans.planning import plan
-from planner.probe_export import export_probe
 from tests.cli import refused, run_planner
 from tests.conftest import ROOT
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from planner.bundles import write_bundle
 from planner.drafts.frontend import LoadOptions
+from planner.measuring.bundles import write_bundle
 from planner.probe.bundle import Bundle
 from planner.probe.kernels import Unit, units_of
 from planner.probe.sessions import SessionMaker

@@ -15,10 +15,10 @@ from onnx import helper
 
 import planner
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.costs.profile_file import Measurement, check_profile
 from planner.drafts.frontend import LoadOptions
-from planner.gradient_models import write_gradient_models
+from planner.measuring.bundles import write_bundle
+from planner.measuring.gradient_models import write_gradient_models
 from planner.probe import gradient_graph, training
 from planner.probe.backward_ratios import FILE, RatioTable, read_ratios, variant_of
 from planner.probe.bundle import Bundle

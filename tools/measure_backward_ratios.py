@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from planner import zoo
-from planner.bundles import write_bundle
 from planner.drafts.frontend import LoadOptions
+from planner.measuring.bundles import write_bundle
 from planner.probe.backward_ratios import FILE, variant_of
 from planner.probe.bundle import Bundle
 from planner.probe.reporting import Reporter

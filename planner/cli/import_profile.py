@@ -12,8 +12,8 @@ from planner.cli.options import ModelOptions, model_options, take
 
 if TYPE_CHECKING:
     from planner.errors import PlannerError
-    from planner.profile_imports.pipedream_files import Scenario
-    from planner.profile_imports.recognition import Source
+    from planner.measuring.imports.pipedream_files import Scenario
+    from planner.measuring.imports.recognition import Source
 
 _PIPEDREAM_FLAGS = ("graph_out", "server_speed", "uplink", "downlink", "latency")
 _PROFILE_FLAGS = ("graph", "machine")
@@ -47,7 +47,7 @@ def command(path: Path, **values: Any) -> None:
           --server-speed 10 --uplink 50Mbit/s --downlink 100Mbit/s
     """
     from planner.cli.outputs import check_output
-    from planner.profile_imports import recognise
+    from planner.measuring.imports import recognise
 
     for output in (values["output"], values["graph_out"]):
         if output is not None:
@@ -107,7 +107,7 @@ def _flag(name: str) -> str:
 def _write_profile(source: Source, values: dict[str, Any]) -> None:
     from planner.cli.console import say, tell, write_out
     from planner.files.writing import json_text, write_text
-    from planner.profile_imports import UNKNOWN_MACHINE, profile_of
+    from planner.measuring.imports import UNKNOWN_MACHINE, profile_of
     from planner.units import format_seconds
 
     graph = load_graph(values["graph"], take(ModelOptions, values))
@@ -129,7 +129,7 @@ def _write_files(source: Source, values: dict[str, Any]) -> None:
     from planner.cli.console import say, tell, write_out
     from planner.errors import InputError
     from planner.files.writing import json_text, write_text
-    from planner.profile_imports.pipedream_files import import_pipedream
+    from planner.measuring.imports.pipedream_files import import_pipedream
 
     output, graph_out = values["output"], values["graph_out"]
     if output.absolute() == graph_out.absolute():
@@ -152,7 +152,7 @@ def _scenario(values: dict[str, Any]) -> Scenario:
     """
     from planner.costs.cost_file import MAX_RATE, MAX_SECONDS, MIN_RATE
     from planner.errors import InputError
-    from planner.profile_imports.pipedream_files import Scenario
+    from planner.measuring.imports.pipedream_files import Scenario
     from planner.units import RATES, TIMES, parse_quantity
 
     def quantity(

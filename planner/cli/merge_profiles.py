@@ -27,7 +27,7 @@ def command(paths: tuple[Path, ...], output: Path, replace: bool, force: bool) -
     from planner.costs.profile_file import Profile, read_profile
     from planner.errors import PlannerError, raise_all
     from planner.files.writing import json_text, write_text
-    from planner.profile_merging import merge_profiles
+    from planner.measuring.merging import merge_profiles
 
     check_output(output, list(paths), force=force, has_format=False)
     profiles: list[Profile] = []

@@ -51,7 +51,7 @@ def export(model: str, output: Path, opset: int, force: bool, **values: Any) -> 
     """
     from planner.cli.console import say
     from planner.cli.outputs import check_output
-    from planner.probe_export import export_probe
+    from planner.measuring.export import export_probe
     from planner.units import format_bytes
 
     check_output(output, [Path(model)], force=force, has_format=False)

@@ -84,7 +84,7 @@ def command(model: str | None, **values: Any) -> int:  # fmt: skip
     from planner.cli.console import say, write_out
     from planner.cli.profile_progress import shown
     from planner.cli.profile_view import show_profile
-    from planner.profiling import MeasureOptions, MeasuringInterrupted, take_profile
+    from planner.measuring.taking import MeasureOptions, MeasuringInterrupted, take_profile
 
     if values["list_providers"]:
         write_out("\n".join(present_providers()) + "\n")
@@ -133,8 +133,8 @@ def present_providers() -> list[str]:
     Raises:
         PlannerError: PLN302 if onnxruntime is not installed.
     """
+    from planner.measuring.taking import require_onnxruntime
     from planner.probe.providers import present
-    from planner.profiling import require_onnxruntime
 
     require_onnxruntime()
     return present()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from planner.cli.console import say
-from planner.profiling import Event
+from planner.measuring.taking import Event
 
 
 @contextmanager

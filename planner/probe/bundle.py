@@ -20,7 +20,7 @@ VERSION = 1
 
 
 class Bundle:
-    """What `planner.bundles.write_bundle` wrote.
+    """What `planner.measuring.bundles.write_bundle` wrote.
 
     Attributes:
         folder: Where `manifest.json` is.

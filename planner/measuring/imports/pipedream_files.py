@@ -7,9 +7,9 @@ from typing import Any
 
 from planner.costs.cost_file import check_costs
 from planner.errors import MeasuringError
-from planner.profile_imports.pipedream import LayerGraph, parse_layer_graph
-from planner.profile_imports.pipedream_sizes import complete_sizes
-from planner.profile_imports.recognition import Source
+from planner.measuring.imports.pipedream import LayerGraph, parse_layer_graph
+from planner.measuring.imports.pipedream_sizes import complete_sizes
+from planner.measuring.imports.recognition import Source
 from planner.units import format_seconds
 
 IMAGE_BYTES = 602_112

@@ -15,7 +15,7 @@ from planner.costs.profile_file import MAX_SECONDS, Engine, Measurement, Timing
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.profile_imports.attribution import (
+from planner.measuring.imports.attribution import (
     Attribution,
     Kernel,
     make_measurement,
@@ -23,8 +23,8 @@ from planner.profile_imports.attribution import (
     refuse_other_model,
     refuse_untimed,
 )
-from planner.profile_imports.tensorrt_names import LayerNames, Layout
-from planner.profile_imports.tensorrt_regions import Region, place_regions
+from planner.measuring.imports.tensorrt_names import LayerNames, Layout
+from planner.measuring.imports.tensorrt_regions import Region, place_regions
 
 _MILLISECOND = 1e-3
 _MAX_RUNS = 2**53

@@ -13,7 +13,7 @@ from planner.costs.profile_file import Measurement, Profile, check_profile
 from planner.errors import MeasuringError
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.profile_imports.recognition import Source, recognise
+from planner.measuring.imports.recognition import Source, recognise
 
 __all__ = ["UNKNOWN_MACHINE", "import_measurement", "import_profile", "profile_of", "recognise"]
 
@@ -69,11 +69,11 @@ def import_measurement(source: Source, graph: Graph) -> Measurement:
     """
     match source.format:
         case "trtexec":
-            from planner.profile_imports.tensorrt_layers import read_layers
+            from planner.measuring.imports.tensorrt_layers import read_layers
 
             return read_layers(source.document, source.where, graph)
         case "onnxruntime":
-            from planner.profile_imports.runtime_traces import read_trace
+            from planner.measuring.imports.runtime_traces import read_trace
 
             return read_trace(source.document, source.where, graph)
     raise MeasuringError(

@@ -21,10 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from planner.bundles import write_bundle
 from planner.costs.profile_file import Profile, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.errors import MeasuringError, PluginError
+from planner.measuring.bundles import write_bundle
 
 PROGRAM = (sys.executable, "-m", "planner.probe")
 INTERRUPTED = 130

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
-from planner.profile_imports.attribution import Kernel
+from planner.measuring.imports.attribution import Kernel
 
 _ENDING = re.compile(r"/\w+Fusion/?$|_new_reshape$|_token_\d+$|_bn_nchwc$|_nchwc$")
 

@@ -25,7 +25,6 @@ from planner.drafts.runnable import (
     RunnableNode,
 )
 from planner.errors import GraphError, InputError, MeasuringError, ProblemReport
-from planner.gradient_models import write_gradient_models
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 from planner.graphs.operators import Operator
@@ -35,7 +34,8 @@ from planner.graphs.signatures import (
     operator_signature,
     output_bytes,
 )
-from planner.loss_models import write_loss_model
+from planner.measuring.gradient_models import write_gradient_models
+from planner.measuring.loss_models import write_loss_model
 from planner.registry import OWN_DISTRIBUTION, tool_version
 
 VERSION = 1

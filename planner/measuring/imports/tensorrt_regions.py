@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from planner.graphs.graph import Graph
-from planner.profile_imports.attribution import Attribution, Kernel, free_operators
+from planner.measuring.imports.attribution import Attribution, Kernel, free_operators
 
 
 @dataclass(slots=True, kw_only=True)

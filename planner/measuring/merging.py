@@ -7,7 +7,7 @@ from typing import Any
 
 from planner.costs.profile_file import Machine, Measurement, Profile, check_profile
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
-from planner.profile_imports import UNKNOWN_MACHINE
+from planner.measuring.imports import UNKNOWN_MACHINE
 
 _TELLING = ("name", "processor", "accelerator", "n_cores", "power_mode")
 """What tells machines apart; system and Python are updated now and then."""

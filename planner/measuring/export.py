@@ -8,9 +8,9 @@ import zipfile
 from importlib.resources import files
 from pathlib import Path
 
-from planner.bundles import write_bundle
 from planner.drafts.frontend import LoadOptions
 from planner.files.writing import write_bytes
+from planner.measuring.bundles import write_bundle
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every entry: equal models give equal archives."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from planner.errors import MeasuringError
-from planner.profile_imports.pipedream import Layer, LayerGraph
+from planner.measuring.imports.pipedream import Layer, LayerGraph
 
 _LINEAR = re.compile(r"Linear\(in_features=(?P<n_in>[1-9]\d*), out_features=(?P<n_out>[1-9]\d*)")
 _SAME_SIZE = re.compile(

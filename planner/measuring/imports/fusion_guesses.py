@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from planner.graphs.graph import Graph
 from planner.graphs.operations import MAC_FAMILIES, rule_of
-from planner.profile_imports.attribution import Attribution, Kernel, free_operators
-from planner.profile_imports.runtime_names import Found, is_layout
+from planner.measuring.imports.attribution import Attribution, Kernel, free_operators
+from planner.measuring.imports.runtime_names import Found, is_layout
 
 _PREFIXES = ("Fused", "Nhwc", "NhwcFused", "QLinear")
 _COMPUTES = {"Gemm": ("Gemm", "MatMul"), "Conv": ("Conv",), "MatMul": ("MatMul",)}

@@ -17,8 +17,7 @@ from planner.costs.profile_file import Engine, Measurement, Timing
 from planner.errors import MeasuringError, PlannerError, raise_all, shorten
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.probe.statistics import typical
-from planner.profile_imports.attribution import (
+from planner.measuring.imports.attribution import (
     Attribution,
     Kernel,
     make_measurement,
@@ -26,9 +25,10 @@ from planner.profile_imports.attribution import (
     refuse_other_model,
     refuse_untimed,
 )
-from planner.profile_imports.fusion_guesses import guess_fusions
-from planner.profile_imports.runtime_names import KernelNames, is_layout
-from planner.profile_imports.trace_shapes import check_shapes
+from planner.measuring.imports.fusion_guesses import guess_fusions
+from planner.measuring.imports.runtime_names import KernelNames, is_layout
+from planner.measuring.imports.trace_shapes import check_shapes
+from planner.probe.statistics import typical
 
 _MICROSECOND = 1e-6
 _MAX_DURATION = 1e15

@@ -16,11 +16,11 @@ import onnx
 
 from planner.arrays import BoolArray
 from planner.drafts.runnable import Json
-from planner.gradient_drafts import Draft, Window
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
 from planner.graphs.operators import Operator, Shape
 from planner.graphs.signatures import operator_signature
+from planner.measuring.gradient_drafts import Draft, Window
 
 
 def write_gradient_models(folder: Path, graph: Graph) -> list[dict[str, Json]]:

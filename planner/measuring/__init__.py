@@ -1,0 +1,1 @@
+"""Profiles: what the probe is given, taking one, merging several, importing those of others."""
