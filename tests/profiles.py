@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from planner.costmodels.measured.kernels import edges_between, read_outside
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import (
     gradient_digest,
@@ -13,7 +14,6 @@ from planner.graphs.signatures import (
     operator_signature,
     output_bytes,
 )
-from planner.profile_groups import edges_between, read_outside
 
 Seconds = Callable[[int], float] | Mapping[str, float] | Sequence[float]
 """Of an operator, by its index, by its name, or in graph order."""

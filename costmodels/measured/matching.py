@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from planner.costmodels.measured.sameness import difference, off_the_line
 from planner.costs.profile_file import Engine, Measurement, Profile
 from planner.errors import MAX_LISTED, PlannerError, PluginError, shorten
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import gradient_digest, input_shapes, model_digest
-from planner.profile_sameness import difference, off_the_line
 
 T = TypeVar("T")
 

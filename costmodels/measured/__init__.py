@@ -12,15 +12,15 @@ import numpy as np
 from pydantic import BaseModel
 
 from planner.arrays import BoolArray, FloatArray
+from planner.costmodels.measured.columns import Columns, columns_of, groups_of, on_a_line
+from planner.costmodels.measured.kernels import Catalogue, Occurrences, catalogue, find_kernels
+from planner.costmodels.measured.matching import Match, Request, finished, match
 from planner.costs.cost_file import MeasuredHost
 from planner.costs.cost_table import CostContext, HostCosts
 from planner.costs.profile_file import NodeTiming, Profile, read_profile
 from planner.errors import MAX_LISTED, PlannerError, PluginError, raise_all, shorten
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import operator_signature
-from planner.profile_columns import Columns, columns_of, groups_of, on_a_line
-from planner.profile_groups import Catalogue, Occurrences, catalogue, find_kernels
-from planner.profile_matching import Match, Request, finished, match
 
 FAR = 2.0
 """Batches this many times beyond what was measured are told apart."""
