@@ -44,8 +44,8 @@ class TorchHalf:
     def __init__(self, plan: TorchPlan) -> None:
         import torch  # in the host's process only
 
+        from planner.probe.backward.torch_engine import program_of
         from planner.probe.bundle import Bundle
-        from planner.probe.torch_engine import program_of
 
         torch.set_num_threads(1)
         torch.manual_seed(0)

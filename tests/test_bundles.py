@@ -36,7 +36,7 @@ def bundle_of(folder: Path, data: bytes, max_opset: int | None = None, **options
 
 def run(bundle: Bundle, file: str | None = None) -> list[np.ndarray]:
     """What onnxruntime makes of a file of the bundle."""
-    from planner.probe.sessions import SessionMaker
+    from planner.probe.forward.sessions import SessionMaker
     from planner.probe.settings import Settings
 
     files = bundle.manifest["files"]

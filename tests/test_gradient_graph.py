@@ -18,13 +18,13 @@ from planner.drafts.frontend import LoadOptions
 from planner.drafts.loading import load
 from planner.measuring.bundles import write_bundle
 from planner.measuring.export import export_probe
-from planner.probe import gradient_graph, training
+from planner.probe.backward import gradient_graph, training
+from planner.probe.backward.gradient_graph import build_gradients, step_units
+from planner.probe.backward.training import measure_training
 from planner.probe.bundle import Bundle
-from planner.probe.gradient_graph import build_gradients, step_units
+from planner.probe.forward.wire import Kernel
 from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
-from planner.probe.training import measure_training
-from planner.probe.wire import Kernel
 from tests.onnx_models import model, tensor, weight
 from tests.test_probe_export import environment
 

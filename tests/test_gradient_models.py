@@ -16,7 +16,7 @@ from tests.onnx_models import load, model, tensor, weight
 ort = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 
-from planner.probe.torch_operators import TorchNode, make_kernel  # noqa: E402
+from planner.probe.torch_ops.operators import TorchNode, make_kernel  # noqa: E402
 
 CONVOLUTIONS = [
     # data, weight, attributes

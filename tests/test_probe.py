@@ -20,13 +20,14 @@ from planner import zoo
 from planner.costs.profile_file import Machine, Measurement, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.measuring.bundles import write_bundle
-from planner.probe import forward, providers
 from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle
 from planner.probe.errors import ProbeError
+from planner.probe.forward.runs import providers
+from planner.probe.forward.runs import runs as forward
+from planner.probe.forward.sessions import SessionMaker
 from planner.probe.machine import default_threads, describe_machine
 from planner.probe.reporting import Reporter
-from planner.probe.sessions import SessionMaker
 from planner.probe.settings import Settings
 from planner.probe.statistics import timing, typical
 from tests.onnx_models import model, tensor, weight

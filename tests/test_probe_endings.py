@@ -20,13 +20,13 @@ from planner.costs.profile_file import read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.measuring.bundles import write_bundle
 from planner.measuring.export import export_probe
-from planner.probe import forward
 from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle
+from planner.probe.forward.runs import runs as forward
+from planner.probe.forward.traces import read_trace
+from planner.probe.forward.wire import Kernel
 from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
-from planner.probe.traces import read_trace
-from planner.probe.wire import Kernel
 from tests.cli import refused
 from tests.onnx_models import model, tensor
 

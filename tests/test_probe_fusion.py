@@ -12,10 +12,10 @@ from onnx import helper
 from planner.drafts.frontend import LoadOptions
 from planner.measuring.bundles import write_bundle
 from planner.probe.bundle import Bundle
-from planner.probe.kernels import Unit, units_of
-from planner.probe.sessions import SessionMaker
+from planner.probe.forward.kernels import Unit, units_of
+from planner.probe.forward.sessions import SessionMaker
+from planner.probe.forward.wire import Kernel, absent_initializers, read_kernels
 from planner.probe.settings import Settings
-from planner.probe.wire import Kernel, absent_initializers, read_kernels
 from tests.onnx_models import model, tensor, weight
 
 BLOCKED = "com.microsoft.nchwc"

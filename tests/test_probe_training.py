@@ -19,14 +19,14 @@ from planner.costs.profile_file import Measurement, check_profile
 from planner.drafts.frontend import LoadOptions
 from planner.measuring.bundles import write_bundle
 from planner.measuring.gradient_models import write_gradient_models
-from planner.probe import gradient_graph, training
-from planner.probe.backward_ratios import FILE, RatioTable, read_ratios, variant_of
+from planner.probe.backward import gradient_graph, training
+from planner.probe.backward.backward_ratios import FILE, RatioTable, read_ratios, variant_of
+from planner.probe.backward.estimated_training import REMOVED, removed_dropouts
+from planner.probe.backward.training import measure_training
 from planner.probe.bundle import Bundle
 from planner.probe.errors import ProbeError
-from planner.probe.estimated_training import REMOVED, removed_dropouts
 from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
-from planner.probe.training import measure_training
 from tests.onnx_models import model, tensor, values, weight
 
 ort = pytest.importorskip("onnxruntime")
@@ -125,8 +125,8 @@ def transformer(folder: Path) -> Bundle:
 
 def test_gradients_operator_by_operator_are_those_of_the_whole_step(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from planner.probe import torch_training
-    from planner.probe.torch_engine import program_of
+    from planner.probe.backward import torch_training
+    from planner.probe.backward.torch_engine import program_of
 
     for name, bundle in (
         ("tied", transformer(tmp_path)),
@@ -191,7 +191,7 @@ def test_an_interrupted_measurement_goes_on_in_the_same_way_only(tmp_path: Path)
 
 def test_a_busy_machine_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from planner.probe import torch_training
+    from planner.probe.backward import torch_training
 
     monkeypatch.setattr(torch_training.TrainingStep, "whole", lambda self: (9.0, 9.0))
     found = measure_training(zoo_bundle(tmp_path, "lenet5"), QUICK, Reporter())
@@ -200,7 +200,7 @@ def test_a_busy_machine_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from planner.probe import torch_training
+    from planner.probe.backward import torch_training
 
     def fail(self: object) -> tuple[float, float]:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")

@@ -17,8 +17,8 @@ ort = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 
 from planner import zoo  # noqa: E402
-from planner.probe.torch_operators import UnsupportedByTorch, known_operators  # noqa: E402
-from planner.probe.torch_program import Program  # noqa: E402
+from planner.probe.torch_ops.operators import UnsupportedByTorch, known_operators  # noqa: E402
+from planner.probe.torch_ops.program import Program  # noqa: E402
 
 Arrays = Mapping[str, np.ndarray]
 RANDOM = np.random.default_rng(0)

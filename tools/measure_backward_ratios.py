@@ -2,9 +2,9 @@
 
     python tools/measure_backward_ratios.py [MODEL[:BATCH[:SEQUENCE]] ...]
 
-writes `planner/probe/backward_ratios.json`: the medians over the models of each operator type's
-seconds of backward (with the update of its weights) over its seconds of forward, in torch on this
-machine's processor with one thread. A family's ratio is the median over its types; it is taken
+writes `planner/probe/backward/backward_ratios.json`: the medians over the models of each operator
+type's seconds of backward (with the update of its weights) over its seconds of forward, in torch on
+this machine's processor with one thread. A family's ratio is the median over its types; it is taken
 for types that none of the models has.
 """
 
@@ -24,11 +24,11 @@ import torch
 from planner import zoo
 from planner.drafts.frontend import LoadOptions
 from planner.measuring.bundles import write_bundle
-from planner.probe.backward_ratios import FILE, variant_of
+from planner.probe.backward.backward_ratios import FILE, variant_of
+from planner.probe.backward.training import measure_training
 from planner.probe.bundle import Bundle
 from planner.probe.reporting import Reporter
 from planner.probe.settings import Settings
-from planner.probe.training import measure_training
 
 MODELS = """
     resnet18:1 resnet18:8 mobilenet_v2:1 mobilenet_v2:8 densenet121:1 densenet121:4 googlenet:1

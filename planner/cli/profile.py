@@ -134,7 +134,7 @@ def present_providers() -> list[str]:
         PlannerError: PLN302 if onnxruntime is not installed.
     """
     from planner.measuring.taking import require_onnxruntime
-    from planner.probe.providers import present
+    from planner.probe.forward.providers import present
 
     require_onnxruntime()
     return present()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from planner.drafts.frontend import LoadOptions
@@ -57,13 +59,22 @@ def _zipped(bundle: Path) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "__main__.py", STARTER.encode())
-        for entry in sorted(files("planner.probe").iterdir(), key=lambda item: item.name):
-            if entry.name.endswith((".py", ".json")):
-                _add(archive, f"probe/{entry.name}", entry.read_bytes())
+        for name, data in _program_files(files("planner.probe"), "probe"):
+            _add(archive, name, data)
         for path in sorted(bundle.rglob("*")):
             if path.is_file():
                 _add(archive, path.relative_to(bundle).as_posix(), path.read_bytes())
     return buffer.getvalue()
+
+
+def _program_files(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    """Every file of the probe with its name in the archive, those of its sub-folders included."""
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        inside = f"{name}/{entry.name}"
+        if entry.is_dir():
+            yield from _program_files(entry, inside)
+        elif entry.name.endswith((".py", ".json")):
+            yield inside, entry.read_bytes()
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

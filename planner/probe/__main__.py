@@ -153,7 +153,7 @@ def _modes(bundle: Bundle, settings: Settings, reporter: Reporter) -> list[str]:
 
 def _one(mode: str) -> Any:
     """The function that takes a measurement."""
-    names = {"inference": "forward", "training": "training"}
+    names = {"inference": "forward.runs", "training": "backward.training"}
     module = import_module("." + names[mode], __package__)
     return getattr(module, "measure_" + mode)
 

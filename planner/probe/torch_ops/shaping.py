@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .torch_nodes import TorchNode, operator, to_tensor
+from .nodes import TorchNode, operator, to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .torch_nodes import Kernel
+    from .nodes import Kernel
 
 
 @operator("Shape")

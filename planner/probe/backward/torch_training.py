@@ -17,7 +17,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .torch_program import Program, Values
+    from ..torch_ops.program import Program, Values
 
 LEARNING_RATE = 1e-6
 _CHAIN = 64

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
 import torch
 
-from .torch_operators import TorchNode, UnsupportedByTorch, make_kernel, to_tensor
+from .operators import TorchNode, UnsupportedByTorch, make_kernel, to_tensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from .torch_nodes import Kernel
+    from .nodes import Kernel
 
     Array = npt.NDArray[Any]
     Values = dict[str, Any]

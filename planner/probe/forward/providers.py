@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import ProbeError
+from ..errors import ProbeError
 
 _SUFFIX = "ExecutionProvider"
 _REMOTE = frozenset({"azure"})

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 import torch
 from torch.nn import functional
 
-from .torch_nodes import TorchNode, operator
+from .nodes import TorchNode, operator
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .torch_nodes import Kernel
+    from .nodes import Kernel
 
 _CONV: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 _CONV_TRANSPOSE: dict[int, Any] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from .errors import ProbeError
+from ..errors import ProbeError
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .reporting import Reporter
-    from .settings import Settings
+    from ..bundle import Bundle
+    from ..reporting import Reporter
+    from ..settings import Settings
 
 
 def measure_training(
@@ -65,8 +65,8 @@ def _by_torch(
         if settings.backward == "measure":
             reporter.note("training: torch is not installed, so onnxruntime measures")
         return None
+    from ..torch_ops.operators import UnsupportedByTorch
     from . import torch_engine
-    from .torch_operators import UnsupportedByTorch
 
     if torch_engine.device_for(settings.provider) is None:
         reporter.note(
@@ -86,8 +86,8 @@ def _by_gradient_graph(
     bundle: Bundle, settings: Settings, reporter: Reporter, unfinished: dict[str, Any] | None
 ) -> dict[str, Any] | None:
     """The measurement by onnxruntime-training; None, with a note, where it cannot be had."""
+    from ..forward.runs import method_of
     from . import gradient_graph
-    from .forward import method_of
 
     if not gradient_graph.is_available():
         return None

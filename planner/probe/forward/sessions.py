@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
-from .bundle import Bundle
-from .errors import ProbeError
+from ..bundle import Bundle
+from ..errors import ProbeError
+from ..settings import Settings
 from .providers import fallbacks, full_name, short_name
-from .settings import Settings
 from .wire import absent_initializers
 
 T = TypeVar("T")

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .errors import ProbeError
-from .measurements import check_unfinished, empty_measurement
-from .settings import WARM_UPS
-from .statistics import scaled, timing, typical
-from .torch_operators import to_tensor
-from .torch_program import Program, is_out_of_memory
+from ..errors import ProbeError
+from ..measurements import check_unfinished, empty_measurement
+from ..settings import WARM_UPS
+from ..statistics import scaled, timing, typical
+from ..torch_ops.operators import to_tensor
+from ..torch_ops.program import Program, is_out_of_memory
 from .torch_training import TrainingStep
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .reporting import Reporter
-    from .settings import Settings
+    from ..bundle import Bundle
+    from ..reporting import Reporter
+    from ..settings import Settings
 
 NAME = "torch"
 BUSY_FACTOR = 1.25

@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from .bundle import Bundle
-from .errors import ProbeError
+from ..bundle import Bundle
+from ..errors import ProbeError
+from ..measurements import Samples, check_unfinished, finish_measurement, start_measurement
+from ..reporting import Reporter
+from ..settings import LONGEST_S, MIN_ROUNDS, WARM_UPS, Settings
+from ..statistics import timing, typical
 from .kernels import Unit, units_of
-from .measurements import Samples, check_unfinished, finish_measurement, start_measurement
 from .providers import SYNCHRONOUS
-from .reporting import Reporter
 from .sessions import SessionMaker
-from .settings import LONGEST_S, MIN_ROUNDS, WARM_UPS, Settings
-from .statistics import timing, typical
 from .traces import read_trace
 from .wire import Kernel, read_kernels
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
+from ..errors import ProbeError
+from ..forward.runs import measure_kernels, method_of
+from ..forward.segments import measure_segments
+from ..measurements import REMOVED
 from .backward_ratios import RatioTable, read_ratios, variant_of
-from .errors import ProbeError
-from .forward import measure_kernels, method_of
-from .measurements import REMOVED
-from .segments import measure_segments
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .reporting import Reporter
-    from .settings import Settings
+    from ..bundle import Bundle
+    from ..reporting import Reporter
+    from ..settings import Settings
 
 TRAINABLE_LEVELS = ("disabled", "basic")
 """Above these, kernels are fused and data laid out as no backward pass can be computed from.

@@ -13,18 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
+from ..forward.kernels import Unit, units_of
+from ..forward.runs import KernelRun
+from ..forward.sessions import SessionMaker
+from ..forward.wire import Kernel, read_kernels
+from ..measurements import Samples, finish_measurement, start_measurement
+from ..statistics import scaled, timing, typical
 from .estimated_training import TRAINABLE_LEVELS
-from .forward import KernelRun
-from .kernels import Unit, units_of
-from .measurements import Samples, finish_measurement, start_measurement
-from .sessions import SessionMaker
-from .statistics import scaled, timing, typical
-from .wire import Kernel, read_kernels
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .reporting import Reporter
-    from .settings import Settings
+    from ..bundle import Bundle
+    from ..reporting import Reporter
+    from ..settings import Settings
 
 NAME = "onnxruntime-training"
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from .torch_nodes import TorchNode, operator, torch_dtype
+from .nodes import TorchNode, operator, torch_dtype
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .torch_nodes import Kernel
+    from .nodes import Kernel
 
 _PLAIN: dict[str, Any] = {
     "Abs": torch.abs,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from .bundle import random_input
-from .errors import ProbeError
-from .sessions import SessionMaker
-from .settings import WARM_UPS
-from .statistics import timing
+from ..bundle import random_input
+from ..errors import ProbeError
+from ..forward.sessions import SessionMaker
+from ..settings import WARM_UPS
+from ..statistics import timing
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .reporting import Reporter
-    from .settings import Settings
+    from ..bundle import Bundle
+    from ..reporting import Reporter
+    from ..settings import Settings
 
 _METHOD = "gradients and descent as standard ONNX operators, in a session of their own"
 

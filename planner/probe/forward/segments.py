@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .bundle import Bundle
-from .measurements import Samples, check_unfinished, finish_measurement, start_measurement
+from ..bundle import Bundle
+from ..measurements import Samples, check_unfinished, finish_measurement, start_measurement
+from ..reporting import Reporter
+from ..settings import WARM_UPS, Settings
+from ..statistics import timing
 from .providers import short_name
-from .reporting import Reporter
 from .sessions import SessionMaker
-from .settings import WARM_UPS, Settings
-from .statistics import timing
 
 _REASON = "they are one segment: the provider computes them without waiting in between"
 _DEVICES = {"tensorrt": "cuda", "rocm": "cuda", "migraphx": "cuda", "nvtensorrtrtx": "cuda"}

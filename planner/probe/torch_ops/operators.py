@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from . import torch_elementwise, torch_indexing, torch_layers, torch_shaping
-from .torch_nodes import (
+from . import elementwise as torch_elementwise
+from . import indexing as torch_indexing
+from . import layers as torch_layers
+from . import shaping as torch_shaping
+from .nodes import (
     TorchNode,
     UnsupportedByTorch,
     known_operators,

@@ -1,0 +1,1 @@
+"""Training steps: measured by torch or onnxruntime, or estimated from forward passes."""
