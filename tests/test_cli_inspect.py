@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from planner.cli.schemas import generate
 from planner.costs.cost_table import COST_MODELS
 from planner.drafts.frontend import FRONTENDS
 from planner.problems.solution import SOLVERS
-from planner.schema_files import generate
 from tests.cli import GRAPH, chain, refused, run_planner, write_json_file
 
 

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 import planner
-from planner.cli import map_requests, region_bar, table_view
+from planner.cli import map_requests
+from planner.cli.views import region_bar
+from planner.cli.views import table as table_view
 from planner.costs.cost_file import check_costs
 from planner.tables.table import Table
 from tests.cli import FLAGS, flat_costs, refused, run_planner, write_json_file
@@ -376,7 +378,7 @@ def made_over(**ranges: tuple[float, float]) -> Table:
 def test_narrow_ranges_are_shared_out_and_labelled() -> None:
     """`np.geomspace` leaves them, by a bit."""
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    from planner.cli.table_map import label_places
+    from planner.cli.views.table_map import label_places
 
     for low in (1e6, 3e6, 7e6, 1.1e7, 1.7e7, 1e9 / 3):
         narrow = (low, low * (1 + 4e-16))
@@ -387,7 +389,7 @@ def test_narrow_ranges_are_shared_out_and_labelled() -> None:
 
 def test_outlines_over_many_orders_of_magnitude() -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    from planner.cli.table_map import outlines
+    from planner.cli.views.table_map import outlines
 
     for low, high in ((1e3, 1e9), (1e-1, 1e14), (1e-3, 1e18)):
         table = made_over(uplink_bps=(low, high), downlink_bps=(low, high))

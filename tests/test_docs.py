@@ -21,12 +21,12 @@ from pydantic import BaseModel
 
 import planner
 from planner.cli import run
+from planner.cli.schemas import schema_text
 from planner.costs.cost_file import Costs, check_costs, read_costs
 from planner.costs.profile_file import Profile, read_profile
 from planner.drafts.spec_file import GraphFile
 from planner.graphs.dtypes import BITS
 from planner.plans.plan_file import PlanFile
-from planner.schema_files import schema_text
 from planner.tables.table_file import TableFile
 from planner.units import BYTES, RATES, TIMES, parse_quantity
 

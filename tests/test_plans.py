@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
+from planner.cli.schemas import generate
 from planner.costs.cost_file import Costs, check_costs
 from planner.drafts.loading import load
 from planner.errors import PlanError, PlannerError
@@ -17,7 +18,6 @@ from planner.files.writing import json_text, write_text
 from planner.graphs.graph import Graph
 from planner.plans.plan_file import Plan, read_plan
 from planner.plans.planning import plan
-from planner.schema_files import generate
 from tests.cli import COSTS, GRAPH, changed, error_of
 from tests.strategies import problems
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from planner.cli.schemas import FORMATS, generate, schema_names, schema_text, write_all
 from planner.costs.cost_file import check_costs
 from planner.drafts.loading import load
 from planner.errors import PlannerError
 from planner.files.documents import parse_json, validate
 from planner.files.writing import json_text
 from planner.plans.planning import plan
-from planner.schema_files import FORMATS, generate, schema_names, schema_text, write_all
 from planner.tables.making import table
 from tests.cli import COSTS, GRAPH
 from tests.conftest import ROOT

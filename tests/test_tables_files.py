@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 import planner
+from planner.cli.schemas import generate
 from planner.costs.cost_file import Costs, check_costs
 from planner.errors import PlanError, PlannerError
 from planner.files.writing import json_text, write_text
 from planner.graphs.graph import Graph
-from planner.schema_files import generate
 from planner.tables.table import Table
 from tests.cli import changed, error_of
 from tests.strategies import problems

@@ -327,7 +327,7 @@ def test_no_weights_without_their_model(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_import_needs_no_onnx() -> None:
     code = (
-        "import sys, planner.zoo, planner.cli.zoo; planner.zoo.count_parameters('gpt2');"
+        "import sys, planner.zoo, planner.cli.commands.zoo; planner.zoo.count_parameters('gpt2');"
         "assert 'onnx' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(zoo.__file__).parents[2])

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from planner import zoo
-from planner.cli.zoo import command, size_text
+from planner.cli.commands.zoo import command, size_text
 from planner.errors import PlannerError
 
 

@@ -20,18 +20,30 @@ from planner.cli.console import (
 from planner.errors import InputError, PlannerError, name_hint
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "plan": ("planner.cli.plan", "The best cut of a model, with its proof."),
-    "inspect": ("planner.cli.inspect", "What was imported from a model file."),
-    "verify": ("planner.cli.verify", "Whether a saved plan holds, by a second solver."),
-    "compare": ("planner.cli.compare", "Every policy and solver side by side."),
-    "table": ("planner.cli.table", "Which plan is best in which state of the link, exactly."),
-    "profile": ("planner.cli.profile", "Measure a model on this machine."),
-    "probe": ("planner.cli.probe", "Measure a model on a device that has no planner."),
-    "import-profile": ("planner.cli.import_profile", "Make a profile of what others measured."),
-    "merge-profiles": ("planner.cli.merge_profiles", "Several profiles of one machine as one."),
-    "zoo": ("planner.cli.zoo", "Write a known architecture as ONNX."),
-    "plugins": ("planner.cli.plugins", "Frontends, cost models and solvers that are installed."),
-    "schema": ("planner.cli.schema", "JSON Schemas of the file formats."),
+    "plan": ("planner.cli.commands.plan", "The best cut of a model, with its proof."),
+    "inspect": ("planner.cli.commands.inspect", "What was imported from a model file."),
+    "verify": ("planner.cli.commands.verify", "Whether a saved plan holds, by a second solver."),
+    "compare": ("planner.cli.commands.compare", "Every policy and solver side by side."),
+    "table": (
+        "planner.cli.commands.table",
+        "Which plan is best in which state of the link, exactly.",
+    ),
+    "profile": ("planner.cli.commands.profile", "Measure a model on this machine."),
+    "probe": ("planner.cli.commands.probe", "Measure a model on a device that has no planner."),
+    "import-profile": (
+        "planner.cli.commands.import_profile",
+        "Make a profile of what others measured.",
+    ),
+    "merge-profiles": (
+        "planner.cli.commands.merge_profiles",
+        "Several profiles of one machine as one.",
+    ),
+    "zoo": ("planner.cli.commands.zoo", "Write a known architecture as ONNX."),
+    "plugins": (
+        "planner.cli.commands.plugins",
+        "Frontends, cost models and solvers that are installed.",
+    ),
+    "schema": ("planner.cli.commands.schema", "JSON Schemas of the file formats."),
 }
 
 EXIT_USAGE = 2
@@ -55,7 +67,7 @@ class LazyGroup(click.Group):
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
         if not isinstance(command, click.Command):
-            raise TypeError(f"planner.cli.{cmd_name} has no click command")
+            raise TypeError(f"{COMMANDS[cmd_name][0]} has no click command")
         return command
 
     def resolve_command(

@@ -73,7 +73,7 @@ def command(plan_path: Path, model: str, **values: Any) -> int:
     if values["output_format"] == "json":
         write_json({"plan": str(plan_path), "graph": graph.name, **found.to_dict()})
     else:
-        from planner.cli.verify_view import show_verification
+        from planner.cli.views.verify import show_verification
 
         show_verification(plan_path.name, found)
     return _status(found)

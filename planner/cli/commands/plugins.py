@@ -35,7 +35,7 @@ def command(output_format: str) -> None:
         document = {"plugins": [dict(zip(keys, row, strict=True)) for row in rows]}
         write_json(document)
         return
-    from planner.cli.tables import Table, show
+    from planner.cli.views.tables import Table, show
 
     table = Table(("kind", "name", "state", "from"), n_names=4)
     for row in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from planner.cli.tables import Table, show
+from planner.cli.views.tables import Table, show
 from planner.graphs.blocks import Block, Structure
 from planner.graphs.graph import Graph
 

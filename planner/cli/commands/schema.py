@@ -14,7 +14,7 @@ def command(name: str | None) -> None:
       planner schema costs > costs.v1.json
     """
     from planner.cli.console import write_out
-    from planner.schema_files import schema_names, schema_text
+    from planner.cli.schemas import schema_names, schema_text
 
     if name is None:
         write_out("\n".join(schema_names()) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.cli.tables import Table, show
+from planner.cli.views.tables import Table, show
 from planner.costs.profile_file import Measurement, Profile, Timing
 from planner.units import format_seconds
 

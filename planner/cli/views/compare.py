@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.cli.tables import Table, show
+from planner.cli.views.tables import Table, show
 from planner.plans.comparison import Comparison
 from planner.units import format_seconds
 

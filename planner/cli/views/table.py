@@ -9,9 +9,9 @@ import numpy as np
 from planner.arrays import FloatArray
 from planner.cli.console import write_out
 from planner.cli.ranges import format_value
-from planner.cli.region_bar import bar
-from planner.cli.tables import Table as Grid
-from planner.cli.tables import show
+from planner.cli.views.region_bar import bar
+from planner.cli.views.tables import Table as Grid
+from planner.cli.views.tables import show
 from planner.costs.cost_file import Costs
 from planner.tables.table import Table, TablePlan
 from planner.tables.table_file import ParameterEntry, TableFile

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from planner.cli.map_requests import MapRequest
 from planner.cli.ranges import format_value
-from planner.cli.table_view import NAMES, middles
-from planner.cli.tables import one_line
+from planner.cli.views.table import NAMES, middles
+from planner.cli.views.tables import one_line
 from planner.errors import PlanError
 from planner.files.writing import write_bytes
 from planner.tables.envelopes import Cut, Envelope, Vertex

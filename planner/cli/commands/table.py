@@ -68,7 +68,7 @@ def command(model: str, **values: Any) -> None:
     if values["output_format"] == "json":
         write_json(made.to_dict())
     else:
-        from planner.cli.table_view import show_plan_table
+        from planner.cli.views.table import show_plan_table
 
         show_plan_table(made, costs)
 
@@ -82,7 +82,7 @@ def _write(made: Table, output: Path | None, request: MapRequest | None, *, forc
         write_text(output, json_text(made.to_dict()), force=force)
         say(f"wrote {output}")
     if request is not None:
-        from planner.cli.table_map import write_map
+        from planner.cli.views.table_map import write_map
 
         write_map(made, request, force=force)
         say(f"wrote {request.path}")

@@ -44,6 +44,6 @@ def command(model: str, **values: Any) -> None:
     if values["output_format"] == "json":
         write_json({"graph": graph.name, "rows": [row.to_dict() for row in rows]})
         return
-    from planner.cli.compare_view import show_comparison
+    from planner.cli.views.compare import show_comparison
 
     show_comparison(graph.name, len(graph.operators), rows, costs.workload.objective)

@@ -27,7 +27,7 @@ def command(model: str, **values: Any) -> None:
 
     graph = load_graph(model, take(ModelOptions, values))
     tell(graph.warnings, graph.notes)
-    from planner.cli.inspect_view import describe, show_graph
+    from planner.cli.views.inspect import describe, show_graph
 
     if values["output_format"] == "json":
         write_json(describe(graph, show_all=values["show_all"]))

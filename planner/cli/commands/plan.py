@@ -73,7 +73,7 @@ def command(model: str, **values: Any) -> int:
     if values["output_format"] == "json":
         write_json(made.to_dict())
     else:
-        from planner.cli.plan_view import show_plan
+        from planner.cli.views.plan import show_plan
 
         show_plan(made, costs, show_all=values["show_all"])
         if values["explain"]:
@@ -99,8 +99,8 @@ def _check_explain(solver: str, output_format: str) -> None:
 
 def _explain(graph: Graph, costs: Costs, *, show_all: bool) -> None:
     """Print what `blockwise` did with the blocks of a model."""
-    from planner.cli.blocks_view import show_explanation
     from planner.cli.console import say
+    from planner.cli.views.blocks import show_explanation
     from planner.problems.formulation import build_problem
     from planner.solvers.blockwise.explanations import explain_blocks
 

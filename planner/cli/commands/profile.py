@@ -82,8 +82,8 @@ def command(model: str | None, **values: Any) -> int:  # fmt: skip
           --uplink 50Mbit/s --downlink 100Mbit/s
     """
     from planner.cli.console import say, write_out
-    from planner.cli.profile_progress import shown
-    from planner.cli.profile_view import show_profile
+    from planner.cli.views.profile import show_profile
+    from planner.cli.views.profile_progress import shown
     from planner.measuring.taking import MeasureOptions, MeasuringInterrupted, take_profile
 
     if values["list_providers"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.cli.console import printable, write_out
-from planner.cli.tables import Table, show
+from planner.cli.views.tables import Table, show
 from planner.verification.verifying import Verification
 
 MAX_ROWS = 12

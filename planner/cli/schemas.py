@@ -1,6 +1,6 @@
 """The JSON Schemas of the file formats, generated from the types that read them.
 
-`python -m planner.schema_files FOLDER` writes them; a test compares what is committed.
+`python -m planner.cli.schemas FOLDER` writes them; a test compares what is committed.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from planner.cli.blocks_view import describe_blocks, show_blocks
-from planner.cli.modules_view import describe_modules, modules_table
-from planner.cli.tables import Table, show
+from planner.cli.views.blocks import describe_blocks, show_blocks
+from planner.cli.views.modules import describe_modules, modules_table
+from planner.cli.views.tables import Table, show
 from planner.graphs.blocks import structure_of
 from planner.graphs.graph import Graph, SummaryValue
 from planner.graphs.operators import Operator

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from planner.cli.tables import Table
+from planner.cli.views.tables import Table
 from planner.graphs.graph import Graph
 from planner.graphs.modules import ROOT, ModuleRow, ModuleTree, modules_of
 from planner.plans.plan_file import Plan

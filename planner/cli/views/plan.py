@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from planner.cli.console import write_out
-from planner.cli.modules_view import placement_by_module_table
-from planner.cli.tables import Table, show
+from planner.cli.views.modules import placement_by_module_table
+from planner.cli.views.tables import Table, show
 from planner.costs.cost_file import Costs
 from planner.plans.plan_file import CrossingEntry, PipelineEntry, Plan
 from planner.units import format_bytes, format_memory, format_rate, format_seconds

@@ -1,0 +1,1 @@
+"""What commands show: tables, bars and maps of text."""
