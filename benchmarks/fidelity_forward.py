@@ -22,7 +22,7 @@ from planner import zoo
 from planner.costs.profile_file import Measurement, read_profile
 from planner.drafts.frontend import LoadOptions
 from planner.files.values import JsonValue
-from planner.frontends.onnx_parts import with_types
+from planner.frontends.onnx_model.running.parts import with_types
 from planner.graphs.graph import Graph
 from planner.measuring.taking import MeasureOptions, take_profile
 

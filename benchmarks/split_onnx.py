@@ -13,7 +13,7 @@ from onnx import helper
 from split_link import Array
 from split_run import Cut, Spec
 
-from planner.frontends.onnx_parts import extract_part, named_nodes
+from planner.frontends.onnx_model.running.parts import extract_part, named_nodes
 
 LEVELS = {
     "disabled": "ORT_DISABLE_ALL",

@@ -21,7 +21,7 @@ import planner
 from planner import zoo
 from planner.costs.profile_file import Profile, check_profile
 from planner.drafts.frontend import LoadOptions
-from planner.frontends.onnx_parts import with_types
+from planner.frontends.onnx_model.running.parts import with_types
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import model_digest
 from planner.measuring.bundles import write_bundle

@@ -14,12 +14,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-import planner.frontends.onnx_evaluation
-import planner.frontends.onnx_reading
+import planner.frontends.onnx_model.evaluation
+import planner.frontends.onnx_model.reading
 from planner.drafts.frontend import LoadOptions, parse_input_spec
 from planner.errors import PlannerError
 from planner.frontends.onnx_model import FRONTEND
-from planner.frontends.onnx_wire import strip_payloads
+from planner.frontends.onnx_model.wire import strip_payloads
 from tests.onnx_models import (
     INT64,
     all_models,
@@ -144,7 +144,7 @@ def test_walk_changes_nothing_but_large_payloads() -> None:
 def test_large_values_are_left_out_wherever_they_are(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner.frontends.onnx_reading, "DIRECT_BYTES", 0)
+    monkeypatch.setattr(planner.frontends.onnx_model.reading, "DIRECT_BYTES", 0)
     array = np.zeros((128, 128), np.float32)
     large = helper.make_tensor("w", TensorProto.FLOAT, array.shape, array.ravel().tolist())
     large = large if form == "float_data" else values("w", array, np.float32)
@@ -299,7 +299,7 @@ def test_recorded_shapes_of_a_symbolic_model_are_inferred_again() -> None:
 
 def test_onnxruntime_finds_shapes_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(planner.frontends.onnx_evaluation, "_LIMITS", {})
+    monkeypatch.setattr(planner.frontends.onnx_model.evaluation, "_LIMITS", {})
     data = model(
         [
             node("MatMul", ["x", "w"], ["h"]),

@@ -21,8 +21,8 @@ import pytest
 from planner import zoo
 from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontends import onnx_reading
 from planner.frontends.onnx_model import FRONTEND
+from planner.frontends.onnx_model import reading as onnx_reading
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "models"

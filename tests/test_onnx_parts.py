@@ -14,8 +14,8 @@ from onnx import helper
 
 from planner import zoo
 from planner.errors import PlannerError
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_parts import extract_part, named_nodes, with_types
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.running.parts import extract_part, named_nodes, with_types
 from tests import onnx_models as models
 
 Array = npt.NDArray[np.generic]

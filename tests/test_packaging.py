@@ -121,7 +121,7 @@ def test_heavy_libraries_are_known_to_few_modules() -> None:
         "pulp": {"solvers/pulp_models.py"},
         "pyomo": {"solvers/pyomo_milp/model.py", "solvers/pyomo_milp/engines.py"},
         "onnxruntime": {
-            "frontends/onnx_runtime_shapes.py",
+            "frontends/onnx_model/runtime_shapes.py",
             *(f"planner/probe/{name}.py" for name in RUNNING),
         },
         "torch": {

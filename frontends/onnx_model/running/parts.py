@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import onnx
 
 from planner.errors import GraphError
-from planner.frontends.onnx_nodes import Node, read_nodes
-from planner.frontends.onnx_tensors import TensorChecker
+from planner.frontends.onnx_model.nodes import Node, read_nodes
+from planner.frontends.onnx_model.tensors import TensorChecker
 
 
 def extract_part(

@@ -8,8 +8,8 @@ import onnx.helper
 import onnx.version_converter
 
 from planner.errors import MeasuringError, shorten
-from planner.frontends.onnx_reading import opset_version
-from planner.frontends.onnx_types import Knowledge
+from planner.frontends.onnx_model.reading import opset_version
+from planner.frontends.onnx_model.types import Knowledge
 
 _HIDDEN = "planner.hidden"
 """A domain that the converter knows nothing of, and so leaves alone."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_types import Knowledge
-from planner.frontends.onnx_values import Array
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.types import Knowledge
+from planner.frontends.onnx_model.values import Array
 
 DEFAULT_RANGE = (0, 2)
 MASK = (1, 2)

@@ -14,9 +14,9 @@ import onnx.shape_inference
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_types import Knowledge, TensorType, read_type
-from planner.frontends.onnx_values import Array
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.types import Knowledge, TensorType, read_type
+from planner.frontends.onnx_model.values import Array
 
 REFUSALS = (
     onnx.shape_inference.InferenceError,

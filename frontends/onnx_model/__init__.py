@@ -25,7 +25,7 @@ class OnnxFrontend:
 
     def recognizes(self, head: bytes) -> bool:
         """Whether `head` starts like a serialized ModelProto."""
-        from planner.frontends.onnx_wire import looks_like_model
+        from planner.frontends.onnx_model.wire import looks_like_model
 
         return looks_like_model(head)
 
@@ -45,7 +45,7 @@ class OnnxFrontend:
         self, data: bytes | Path, *, where: str, options: LoadOptions, max_opset: int | None = None
     ) -> RunnableModel:
         """The model without its weights; see `planner.drafts.runnable.RunnableFrontend`."""
-        from planner.frontends.onnx_runnable import make_runnable
+        from planner.frontends.onnx_model.running.runnable import make_runnable
 
         with _no_collection():
             return make_runnable(data, where=where, options=options, max_opset=max_opset)
@@ -70,15 +70,15 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
     # onnx is imported here and below only: `planner --help` has no need of it.
     from planner.drafts.assembly import assemble
     from planner.drafts.batches import at_batch
-    from planner.frontends.onnx_dims import bind_dimensions
-    from planner.frontends.onnx_draft import build_draft, check_sized
-    from planner.frontends.onnx_nodes import read_nodes
-    from planner.frontends.onnx_parameters import classify, freeze, read_initializers
-    from planner.frontends.onnx_reading import opset_version, read_model
-    from planner.frontends.onnx_shapes import check_consistency, infer
-    from planner.frontends.onnx_tensors import TensorChecker
-    from planner.frontends.onnx_ties import TieSeparator
-    from planner.frontends.onnx_values import tensor_value
+    from planner.frontends.onnx_model.dims import bind_dimensions
+    from planner.frontends.onnx_model.draft import build_draft, check_sized
+    from planner.frontends.onnx_model.nodes import read_nodes
+    from planner.frontends.onnx_model.parameters import classify, freeze, read_initializers
+    from planner.frontends.onnx_model.reading import opset_version, read_model
+    from planner.frontends.onnx_model.shapes import check_consistency, infer
+    from planner.frontends.onnx_model.tensors import TensorChecker
+    from planner.frontends.onnx_model.ties import TieSeparator
+    from planner.frontends.onnx_model.values import tensor_value
 
     model, digest = read_model(data, where=where, options=options)
     opset = opset_version(model)
@@ -96,7 +96,7 @@ def _load(data: bytes | Path, where: str, options: LoadOptions) -> Graph:
             constants[name] = value
     known = infer(model, nodes, initializers.values(), constants, opset=opset, where=where)
     if options.shapes == "onnxruntime":
-        from planner.frontends.onnx_runtime_shapes import add_runtime_shapes
+        from planner.frontends.onnx_model.runtime_shapes import add_runtime_shapes
 
         add_runtime_shapes(model, nodes, known, opset=opset, where=where)
     check_consistency(nodes, known, binding, where=where)

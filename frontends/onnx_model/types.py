@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import onnx
 
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_values import Array, array_name
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.values import Array, array_name
 from planner.graphs.dtypes import count_elements
 from planner.graphs.operators import MAX_BYTES, Shape
 

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_values import MAX_ELEMENTS, Array
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.values import MAX_ELEMENTS, Array
 
 _MAX_TOTAL = 2**24
 """Elements computed for one model; above that the rest stays unevaluated."""

@@ -9,13 +9,13 @@ import onnx
 import onnx.shape_inference
 
 from planner.errors import GraphError, PlannerError, raise_all
-from planner.frontends.onnx_dims import Binding
-from planner.frontends.onnx_evaluation import Evaluator, shape_value
-from planner.frontends.onnx_node_shapes import MAX_SHOWN, REFUSALS, NodeInference
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_parameters import Initializer
-from planner.frontends.onnx_types import Knowledge, TensorType, has_unknown, read_type
-from planner.frontends.onnx_values import Array, constant_value
+from planner.frontends.onnx_model.dims import Binding
+from planner.frontends.onnx_model.evaluation import Evaluator, shape_value
+from planner.frontends.onnx_model.node_shapes import MAX_SHOWN, REFUSALS, NodeInference
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.parameters import Initializer
+from planner.frontends.onnx_model.types import Knowledge, TensorType, has_unknown, read_type
+from planner.frontends.onnx_model.values import Array, constant_value
 from planner.graphs.dtypes import count_elements
 
 _MAX_ROUNDS = 16

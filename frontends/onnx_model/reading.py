@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from planner.drafts.frontend import LoadOptions
 from planner.errors import GraphError, InputError, PlannerError, raise_all
 from planner.files.documents import unreadable
-from planner.frontends.onnx_wire import WireError, strip_payloads
+from planner.frontends.onnx_model.wire import WireError, strip_payloads
 
 DIRECT_BYTES = 4 * 1024 * 1024
 """Files up to this size are parsed as they are."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 
 from planner.errors import GraphError, InputError, PlannerError
-from planner.frontends.onnx_dtypes import DTYPES
+from planner.frontends.onnx_model.dtypes import DTYPES
 from planner.graphs.dtypes import count_elements, size_in_bytes
 
 EXTERNAL: int = onnx.TensorProto.EXTERNAL

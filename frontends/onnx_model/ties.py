@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from planner.drafts.draft import Draft, DraftOperator, DraftParameter, OperandKind
 from planner.files.globs import matching
-from planner.frontends.onnx_parameters import Role, role_at
+from planner.frontends.onnx_model.parameters import Role, role_at
 
 Reading = tuple[int, int]
 """Position of an operator in the draft, and of the operand in that operator."""

@@ -15,25 +15,25 @@ from google.protobuf.message import DecodeError
 from planner.drafts.frontend import LoadOptions
 from planner.drafts.runnable import Array, Json, RunnableInput, RunnableNode, RunnableWeight
 from planner.errors import MeasuringError, PlannerError, raise_all
-from planner.frontends.onnx_dims import bind_dimensions
-from planner.frontends.onnx_draft import is_training_node
-from planner.frontends.onnx_dtypes import DTYPES
-from planner.frontends.onnx_input_ranges import input_ranges
-from planner.frontends.onnx_nodes import Node, read_nodes
-from planner.frontends.onnx_opsets import convert_down, lower_ir_version
-from planner.frontends.onnx_parameters import (
+from planner.frontends.onnx_model.dims import bind_dimensions
+from planner.frontends.onnx_model.draft import is_training_node
+from planner.frontends.onnx_model.dtypes import DTYPES
+from planner.frontends.onnx_model.nodes import Node, read_nodes
+from planner.frontends.onnx_model.parameters import (
     Initializer,
     Parameters,
     classify,
     read_initializers,
 )
-from planner.frontends.onnx_parts import Parts
-from planner.frontends.onnx_reading import opset_version, read_model
-from planner.frontends.onnx_shapes import check_consistency, declare_types, infer
-from planner.frontends.onnx_tensors import EXTERNAL, TensorChecker, attribute_tensors
-from planner.frontends.onnx_training_form import training_form
-from planner.frontends.onnx_types import Knowledge, TensorType
-from planner.frontends.onnx_values import tensor_value
+from planner.frontends.onnx_model.reading import opset_version, read_model
+from planner.frontends.onnx_model.running.input_ranges import input_ranges
+from planner.frontends.onnx_model.running.opsets import convert_down, lower_ir_version
+from planner.frontends.onnx_model.running.parts import Parts
+from planner.frontends.onnx_model.running.training_form import training_form
+from planner.frontends.onnx_model.shapes import check_consistency, declare_types, infer
+from planner.frontends.onnx_model.tensors import EXTERNAL, TensorChecker, attribute_tensors
+from planner.frontends.onnx_model.types import Knowledge, TensorType
+from planner.frontends.onnx_model.values import tensor_value
 from planner.graphs.dtypes import count_elements, is_floating
 from planner.graphs.operators import AttributeValue
 from planner.probe.bundle import random_weight
@@ -115,7 +115,7 @@ def _understand(
     copy.CopyFrom(model)
     known = infer(copy, nodes, initializers.values(), constants, opset=opset, where=where)
     if options.shapes == "onnxruntime":
-        from planner.frontends.onnx_runtime_shapes import add_runtime_shapes
+        from planner.frontends.onnx_model.runtime_shapes import add_runtime_shapes
 
         add_runtime_shapes(copy, nodes, known, opset=opset, where=where)
     _declare_all(model, nodes, known)

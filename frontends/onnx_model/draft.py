@@ -16,11 +16,11 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.errors import GraphError, PlannerError, raise_all
-from planner.frontends.onnx_dtypes import DTYPES
-from planner.frontends.onnx_nodes import Node
-from planner.frontends.onnx_parameters import Parameters
-from planner.frontends.onnx_types import Knowledge, TensorType
-from planner.frontends.onnx_values import (
+from planner.frontends.onnx_model.dtypes import DTYPES
+from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.parameters import Parameters
+from planner.frontends.onnx_model.types import Knowledge, TensorType
+from planner.frontends.onnx_model.values import (
     computed_name,
     constant_node_name,
     opaque_name,

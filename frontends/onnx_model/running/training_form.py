@@ -7,7 +7,7 @@ import onnx
 import onnx.numpy_helper
 import onnx.version_converter
 
-from planner.frontends.onnx_reading import opset_version
+from planner.frontends.onnx_model.reading import opset_version
 
 _NORMALISING = "BatchNormalization"
 _FLAG = "planner#training"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import onnx
 
 from planner.errors import GraphError, InputError
-from planner.frontends.onnx_tensors import TensorChecker, attribute_tensors
+from planner.frontends.onnx_model.tensors import TensorChecker, attribute_tensors
 from planner.graphs.operators import AttributeValue
 from planner.graphs.orders import topological_order
 
