@@ -6,9 +6,9 @@ import pytest
 
 from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontends import aten_table
-from planner.frontends.torch_aliasing import view_strides
-from planner.frontends.torch_program import Ref, WeightKind
+from planner.frontends.torch_programs import aten_table
+from planner.frontends.torch_programs.aliasing import view_strides
+from planner.frontends.torch_programs.program import Ref, WeightKind
 from planner.graphs.flop_rules import RULES
 from planner.graphs.gradients import needs_gradient
 from tests.torch_programs import Script, edges

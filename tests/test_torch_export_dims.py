@@ -10,7 +10,7 @@ import planner
 from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
 from planner.frontends.torch_export import read_file
-from planner.frontends.torch_export_sizes import BadExpression, UnknownSymbols, compute
+from planner.frontends.torch_export.sizes import BadExpression, UnknownSymbols, compute
 from tests.torch_export_files import archive, model, node, read, size, symbol, tensor
 
 S, T = symbol("s0"), symbol("t")

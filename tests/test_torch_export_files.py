@@ -15,9 +15,9 @@ import pytest
 import planner
 from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontends import torch_export_archive
 from planner.frontends.torch_export import FRONTEND, read_file
-from planner.frontends.torch_program import Program, WeightKind
+from planner.frontends.torch_export import archive as torch_export_archive
+from planner.frontends.torch_programs.program import Program, WeightKind
 from tests.torch_export_files import archive, model, node, read, tensor, weights, zipped
 
 OPTIONS = LoadOptions()

@@ -15,11 +15,11 @@ import planner
 from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
 from planner.frontends.torch_export import FRONTEND, canonical_text, read_file
-from planner.frontends.torch_program import Program
+from planner.frontends.torch_programs.program import Program
 
 torch = pytest.importorskip("torch", reason="live modules need torch")
 
-from planner.frontends.torch_export_module import (  # noqa: E402 (these import torch)
+from planner.frontends.torch_export.module import (  # noqa: E402 (these import torch)
     export_module,
     read_exported,
 )

@@ -16,10 +16,10 @@ import pytest
 import planner
 from planner.drafts.frontend import LoadOptions
 from planner.errors import PlannerError
-from planner.frontends import torchscript_archive
 from planner.frontends.torchscript import FRONTEND
-from planner.frontends.torchscript_archive import Kind, read_archive
-from planner.frontends.torchscript_pickle import PickleError, read_contents
+from planner.frontends.torchscript import archive as torchscript_archive
+from planner.frontends.torchscript.archive import Kind, read_archive
+from planner.frontends.torchscript.pickle import PickleError, read_contents
 from tests.torchscript_nets import program_of, scripted, traced
 
 torch = pytest.importorskip("torch", reason="TorchScript is read with torch")

@@ -10,7 +10,7 @@ import pytest
 
 import planner
 from planner.errors import PlannerError
-from planner.frontends.torch_program import Ref, WeightKind
+from planner.frontends.torch_programs.program import Ref, WeightKind
 from tests.torchscript_nets import frozen, live, operators, program_of, scripted, traced
 
 torch = pytest.importorskip("torch", reason="TorchScript is read with torch")

@@ -9,7 +9,7 @@ import pytest
 
 import planner
 from planner.drafts.frontend import LoadOptions
-from planner.frontends.torch_program import Program, WeightKind
+from planner.frontends.torch_programs.program import Program, WeightKind
 from tests.torchscript_nets import operators, program_of
 
 torch = pytest.importorskip("torch", reason="TorchScript is read with torch")

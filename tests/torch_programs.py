@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from planner.drafts.frontend import LoadOptions
-from planner.frontends.torch_draft import torch_graph
-from planner.frontends.torch_program import (
+from planner.frontends.torch_programs.draft import torch_graph
+from planner.frontends.torch_programs.program import (
     Argument,
     Call,
     Program,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.drafts.frontend import LoadOptions
-from planner.frontends.torchscript_archive import read_archive
+from planner.frontends.torchscript.archive import read_archive
 
 if TYPE_CHECKING:
-    from planner.frontends.torch_program import Program
+    from planner.frontends.torch_programs.program import Program
 
 
 def scripted(module: Any) -> bytes:
@@ -57,7 +57,7 @@ def _saved(make: Any) -> bytes:
 
 def program_of(data: bytes | Path, *inputs: str) -> Program:
     """What an archive runs."""
-    from planner.frontends.torchscript_program import record_program
+    from planner.frontends.torchscript.program import record_program
 
     archive = read_archive(data, where="m.pt")
     return record_program(archive, where="m.pt", name="m", options=LoadOptions(inputs=inputs))

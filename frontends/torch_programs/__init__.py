@@ -1,0 +1,1 @@
+"""What all torch programs become: calls, steps by value, and a draft of them."""
