@@ -27,7 +27,7 @@ types: $(STAMP)
 # Write the JSON Schemas from the types that read the files, and the page of error codes.
 schemas: $(STAMP)
 	$(BIN)/python -m planner.cli.schemas schemas
-	$(BIN)/python -m planner.error_codes docs/errors.md
+	$(BIN)/python tools/error_page.py docs/errors.md
 
 # What README's figures come from, about ten minutes. Only on an idle machine are times what they say.
 bench: $(STAMP)

@@ -26,7 +26,7 @@ class PlannerError(Exception):
 
     Args:
         message: What is, then what was expected; lower case, no full stop, literals in backticks.
-        code: A key of `planner.error_codes.CATALOGUE`, for instance `PLN101`.
+        code: One of those in docs/errors.md, for instance `PLN101`.
         where: The file and JSON pointer, the operator, or the flag.
         hint: A command or an edit that is likely to help; left out where none is. A function
             makes it only if it is shown: a search for similar names in a large graph takes a while.

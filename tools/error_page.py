@@ -1,4 +1,4 @@
-"""What every error code means. `python -m planner.error_codes docs/errors.md` writes the page."""
+"""What every error code means. `python tools/error_page.py docs/errors.md` writes the page."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def page() -> str:
         "# Errors",
         "",
         "Every error has a code, says where the problem is and, where one is likely to help, gives",
-        "a hint. Generated from `planner/error_codes.py` by `make schemas`.",
+        "a hint. Generated from `tools/error_page.py` by `make schemas`.",
     ]
     for prefix, (title, about) in FAMILIES.items():
         lines += ["", f"## {title}: {about}", "", "| code | meaning |", "|---|---|"]
