@@ -46,7 +46,7 @@ class Timing(StrictModel):
 
 
 class NodeTiming(StrictModel):
-    """One operator; `signature` and `output_bytes` are those of `planner.graphs.signatures`."""
+    """One operator: `signature` says what it computes, `output_bytes` how much it writes."""
 
     node: Annotated[str, Field(alias="name", min_length=1)]
     op: Name
@@ -108,8 +108,8 @@ class Measurement(StrictModel):
 
     Attributes:
         model: What the graph is called.
-        digest: That of `planner.graphs.signatures.model_digest`.
-        gradients: That of `planner.graphs.signatures.gradient_digest`, of a training step.
+        digest: SHA-256 over operators, attributes, edges and parameters by name.
+        gradients: SHA-256 over what a training step computes a gradient for.
         batch: Leading dimension of the inputs; None where they have none in common.
         is_complete: False for what was interrupted; such a measurement is never used.
         unfinished: What the measuring program needs to go on; only where not complete.
