@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from planner.costmodels.measured.kernels import edges_between, read_outside
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import (
+    edges_between,
     gradient_digest,
     input_shapes,
     model_digest,
     operator_signature,
     output_bytes,
+    read_outside,
 )
 
 Seconds = Callable[[int], float] | Mapping[str, float] | Sequence[float]

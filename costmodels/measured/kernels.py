@@ -8,13 +8,14 @@ that belong to none are priced alone, by the median over all that were measured 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from planner.costs.profile_file import Measurement, NodeTiming
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
+from planner.graphs.signatures import _is_read_outside
 
 MAX_STEPS = 10_000
 """Operators that are tried for one kernel at one place."""
@@ -101,38 +102,6 @@ def catalogue(measurements: Iterable[Measurement]) -> Catalogue:
             if name not in fused and row.signature:
                 found.alone.setdefault(row.signature, Occurrences()).add([row])
     return found
-
-
-def edges_between(graph: Graph, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The `edges` of a group: pairs of its operators of which the second reads the first.
-
-    Args:
-        graph: What was measured.
-        names: The group; names that the graph does not have are left out.
-    """
-    index = graph.operator_index
-    members = {index[name]: name for name in names if name in index}
-    return tuple(
-        (name, members[reader])
-        for operator, name in members.items()
-        for reader in sorted(
-            {r for t in graph.operators[operator].outputs for r in graph.tensors[t].consumers}
-        )
-        if reader in members
-    )
-
-
-def read_outside(graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
-    """The `read_outside` of a group: those that others read, or whose results are returned."""
-    members = {graph.operator_index[name]: name for name in names if name in graph.operator_index}
-    return tuple(name for index, name in members.items() if _is_read_outside(graph, index, members))
-
-
-def _is_read_outside(graph: Graph, index: int, members: Container[int]) -> bool:
-    return any(
-        tensor in graph.outputs or any(c not in members for c in graph.tensors[tensor].consumers)
-        for tensor in graph.operators[index].outputs
-    )
 
 
 def find_kernels(

@@ -9,7 +9,7 @@ import onnx
 
 from planner.drafts.frontend import InputSpec, LoadOptions, parse_input_spec
 from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
-from planner.frontends.onnx_model.dtypes import DTYPES
+from planner.frontends.onnx_model.tensors import DTYPES
 
 _CODES = {name: code for code, name in DTYPES.items()}
 

@@ -16,9 +16,9 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.errors import GraphError, PlannerError, raise_all
-from planner.frontends.onnx_model.dtypes import DTYPES
 from planner.frontends.onnx_model.nodes import Node
 from planner.frontends.onnx_model.parameters import Parameters
+from planner.frontends.onnx_model.tensors import DTYPES
 from planner.frontends.onnx_model.types import Knowledge, TensorType
 from planner.frontends.onnx_model.values import (
     computed_name,

@@ -17,9 +17,8 @@ import onnx
 from planner.drafts.draft import DraftParameter
 from planner.errors import GraphError, InputError
 from planner.files.globs import matching
-from planner.frontends.onnx_model.dtypes import DTYPES
 from planner.frontends.onnx_model.nodes import Node
-from planner.frontends.onnx_model.tensors import TensorChecker
+from planner.frontends.onnx_model.tensors import DTYPES, TensorChecker
 from planner.graphs.dtypes import BITS, count_elements, is_floating, size_in_bytes
 from planner.graphs.operations import REARRANGING
 from planner.graphs.operators import Shape

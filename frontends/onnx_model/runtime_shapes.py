@@ -14,11 +14,10 @@ from pathlib import Path
 import onnx
 
 from planner.errors import GraphError, PlannerError, PluginError
-from planner.frontends.onnx_model.dtypes import DTYPES
 from planner.frontends.onnx_model.evaluation import Evaluator
 from planner.frontends.onnx_model.nodes import Node
 from planner.frontends.onnx_model.shapes import declare_types, refine, run_inference
-from planner.frontends.onnx_model.tensors import graph_tensors
+from planner.frontends.onnx_model.tensors import DTYPES, graph_tensors
 from planner.frontends.onnx_model.types import Knowledge, has_unknown
 from planner.graphs.dtypes import size_in_bytes
 

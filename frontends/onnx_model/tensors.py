@@ -8,8 +8,15 @@ from collections.abc import Iterable, Iterator
 import onnx
 
 from planner.errors import GraphError, InputError, PlannerError
-from planner.frontends.onnx_model.dtypes import DTYPES
-from planner.graphs.dtypes import count_elements, size_in_bytes
+from planner.graphs.dtypes import BITS, count_elements, size_in_bytes
+
+_ODD_NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
+DTYPES: dict[int, str] = {
+    code: name
+    for label, code in onnx.TensorProto.DataType.items()
+    if (name := _ODD_NAMES.get(label, label.lower())) in BITS
+}
+"""Names of the element types by their number in ONNX; strings are not among them."""
 
 EXTERNAL: int = onnx.TensorProto.EXTERNAL
 _PACKED = {"int4": 2, "uint4": 2, "float4e2m1": 2, "int2": 4, "uint2": 4}

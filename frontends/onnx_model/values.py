@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from planner.frontends.onnx_model.dtypes import DTYPES
 from planner.frontends.onnx_model.nodes import Node
+from planner.frontends.onnx_model.tensors import DTYPES
 from planner.graphs.dtypes import count_elements
 
 Array: TypeAlias = npt.NDArray[np.generic]

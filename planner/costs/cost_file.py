@@ -17,7 +17,6 @@ from pydantic import (
     model_validator,
 )
 
-from planner.costs.input_entries import InputEntry
 from planner.costs.profile_entries import ProfileEntry, settled
 from planner.errors import InputError, PlannerError, name_hint, raise_all
 from planner.files.documents import (
@@ -31,7 +30,7 @@ from planner.files.documents import (
     validate,
 )
 from planner.files.values import JsonValue
-from planner.graphs.dtypes import WIRE_DTYPES
+from planner.graphs.dtypes import BITS, WIRE_DTYPES
 
 MAX_SECONDS = 1e9
 """Times of one operator above this (thirty years) are refused as mistakes."""
@@ -44,10 +43,13 @@ Rate = Annotated[float, Field(ge=MIN_RATE, le=MAX_RATE)]
 PositiveRate = Annotated[float, Field(gt=0, le=1e24)]
 ByteCount = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 MemoryBytes = Annotated[int, Field(ge=1, le=2**53), WHOLE]
+Dimension = Annotated[int, Field(ge=1, le=2**31), WHOLE]
 if TYPE_CHECKING:
-    WireDtype = str
+    Dtype = WireDtype = str
 else:
-    WireDtype = Literal[WIRE_DTYPES]
+    Dtype, WireDtype = Literal[tuple(BITS)], Literal[WIRE_DTYPES]
+
+_NULL: dict[str, JsonValue] = {"type": "null"}
 
 
 class NodeCost(StrictModel):
@@ -170,6 +172,43 @@ class PinEntry(StrictModel):
 
     node: Name
     host: Name
+
+
+class InputEntry(StrictModel):
+    """A model input: the host that produces it, what type and shape it has, or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                one_of_keys(["host"], ["dtype", "shape"]),
+                {"anyOf": [
+                    one_of_keys(["dtype", "shape"]),
+                    {"properties": {"dtype": _NULL, "shape": _NULL}},
+                ]},
+            ]
+        }
+    )  # fmt: skip
+
+    name: Name
+    host: Name | None = None
+    dtype: Dtype | None = None
+    shape: Items[Dimension] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> InputEntry:
+        if (self.dtype is None) != (self.shape is None):
+            given, other = ("shape", "dtype") if self.dtype is None else ("dtype", "shape")
+            raise ValueError(f"`{self.name}` has a `{given}` but no `{other}`")
+        if self.host is None and self.dtype is None:
+            raise ValueError(f"`{self.name}` needs a `host`, or `dtype` and `shape`")
+        return self
+
+    @property
+    def spec(self) -> str | None:
+        """Type and shape as `planner.load` takes them; None if they are not given."""
+        if self.shape is None:
+            return None
+        return f"{self.name}:{self.dtype}[{','.join(map(str, self.shape))}]"
 
 
 class Costs(StrictModel):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.graphs.block_hashes import Hashes
 from planner.graphs.graph import Graph
-from planner.graphs.operators import GRAPH_INPUT
+from planner.graphs.operators import GRAPH_INPUT, Operator
 from planner.graphs.orders import comparable
 
 MAX_PERIOD = 64
@@ -164,3 +164,82 @@ def _best_phase(
             candidate = (covered, weights[start], -start)
             best = candidate if best is None else max(best, candidate)
     return None if best is None else (best[0], period, best[1], -best[2])
+
+
+class Hashes:
+    """Digests of parts of one graph, whatever their names and the order of their branches.
+
+    An operator's signature is its type, attributes and operand shapes, its parameters and outputs;
+    its digest also covers, recursively, what it reads, then what reads it. A part's is that of its
+    operators' digests, sorted. Only repeated blocks are found by it: no proof rests on it.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._returned = frozenset(graph.outputs)
+        self._signatures: dict[int, bytes] = {}
+
+    def of_part(self, operators: Sequence[int]) -> bytes:
+        """Digest of a part of the graph: operator indices, ascending.
+
+        What comes from outside counts by type and size alone.
+        """
+        forwards: dict[int, bytes] = {}
+        for index in operators:
+            forwards[index] = _digest(self._signature(index), *self._reads(index, forwards))
+        both: dict[int, bytes] = {}
+        for index in reversed(operators):
+            both[index] = _digest(forwards[index], *self._readers(index, both))
+        return _digest(*sorted(both.values()))
+
+    def _reads(self, index: int, known: dict[int, bytes]) -> list[bytes]:
+        """What an operator reads, in order: the order of operands matters to most operators."""
+        found = []
+        for tensor in self._graph.operators[index].inputs:
+            item = self._graph.tensors[tensor]
+            if item.producer in known:
+                outputs = self._graph.operators[item.producer].outputs
+                found.append(_digest(known[item.producer], outputs.index(tensor)))
+            else:
+                found.append(_digest("outside", item.dtype, item.shape, item.size_bytes))
+        return found
+
+    def _readers(self, index: int, known: dict[int, bytes]) -> list[bytes]:
+        """What reads each output, in any order, and whether anything outside does."""
+        found = []
+        for tensor in self._graph.operators[index].outputs:
+            consumers = self._graph.tensors[tensor].consumers
+            inside = sorted(known[c] for c in consumers if c in known)
+            is_read_outside = tensor in self._returned or any(c not in known for c in consumers)
+            found.append(_digest(*inside, is_read_outside))
+        return found
+
+    def _signature(self, index: int) -> bytes:
+        if index not in self._signatures:
+            self._signatures[index] = self._sign(self._graph.operators[index])
+        return self._signatures[index]
+
+    def _sign(self, operator: Operator) -> bytes:
+        graph = self._graph
+        parameters = [
+            (p.size_bytes, p.trainable, p.dtype, p.shape, len(p.readers))
+            for p in (graph.parameters[i] for i in operator.parameters)
+        ]
+        outputs = [
+            (t.size_bytes, t.dtype, t.shape, t.requires_grad)
+            for t in (graph.tensors[i] for i in operator.outputs)
+        ]
+        attributes = sorted((key, repr(value)) for key, value in operator.attributes.items())
+        return _digest(
+            operator.op,
+            operator.domain,
+            operator.operand_shapes,
+            attributes,
+            parameters,
+            outputs,
+            operator.forward_flops,
+        )
+
+
+def _digest(*parts: object) -> bytes:
+    return blake2b(repr(parts).encode(), digest_size=16).digest()

@@ -9,7 +9,7 @@ signatures at one batch, and at others in the sizes of activations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from hashlib import sha256
 
 from planner.graphs.gradients import needs_gradient
@@ -92,3 +92,35 @@ def input_shapes(graph: Graph) -> dict[str, tuple[str, tuple[int, ...]]]:
         for t in graph.inputs
         if graph.tensors[t].producer == GRAPH_INPUT
     }
+
+
+def edges_between(graph: Graph, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The `edges` of a group: pairs of its operators of which the second reads the first.
+
+    Args:
+        graph: What was measured.
+        names: The group; names that the graph does not have are left out.
+    """
+    index = graph.operator_index
+    members = {index[name]: name for name in names if name in index}
+    return tuple(
+        (name, members[reader])
+        for operator, name in members.items()
+        for reader in sorted(
+            {r for t in graph.operators[operator].outputs for r in graph.tensors[t].consumers}
+        )
+        if reader in members
+    )
+
+
+def read_outside(graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+    """The `read_outside` of a group: those that others read, or whose results are returned."""
+    members = {graph.operator_index[name]: name for name in names if name in graph.operator_index}
+    return tuple(name for index, name in members.items() if _is_read_outside(graph, index, members))
+
+
+def _is_read_outside(graph: Graph, index: int, members: Container[int]) -> bool:
+    return any(
+        tensor in graph.outputs or any(c not in members for c in graph.tensors[tensor].consumers)
+        for tensor in graph.operators[index].outputs
+    )

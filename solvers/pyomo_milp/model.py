@@ -1,5 +1,4 @@
-"""What a cut cannot do, as a MILP in Pyomo. `planner.solvers.pyomo_milp.engines` runs it; no other
-knows Pyomo.
+"""What a cut cannot do, as a MILP in Pyomo; `engines` beside it runs it, and no other knows Pyomo.
 
 z[v,k] = 1 says that operator v is at or before host k. The delay is a sum of terms in differences
 of two z, as in `planner.problems.problem`, and so are the stages of a pipeline, of which the
@@ -25,7 +24,6 @@ from pyomo.core.expr import LinearExpression
 from planner.arrays import BoolArray, IntArray
 from planner.problems.goals import Goal
 from planner.solvers.milp.answers import INTEGRALITY, require_feasible, whole
-from planner.solvers.pyomo_milp.linear_forms import ONE, ZERO, Linear, Term, added, joined, times
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem
@@ -42,6 +40,34 @@ SUM_TOLERANCE = 1e-12
 """Relative error of a proof about a sum: what float64 makes of its costs."""
 MAX_TOLERANCE = 1e-9
 """The same for a maximum: presolve and row scaling loosen the tolerance of rows."""
+
+Term = tuple[Any, int]
+"""A variable, of whatever library, and its coefficient."""
+Linear = tuple[tuple[Term, ...], int]
+"""Terms and a constant."""
+ZERO: Linear = ((), 0)
+ONE: Linear = ((), 1)
+
+
+def times(form: Linear, factor: int) -> Linear:
+    """A multiple of a form."""
+    terms, constant = form
+    return tuple((variable, factor * c) for variable, c in terms), factor * constant
+
+
+def added(*forms: Linear) -> Linear:
+    """The sum of some forms."""
+    terms = [term for part, _ in forms for term in part]
+    return tuple(joined(terms)), sum(constant for _, constant in forms)
+
+
+def joined(terms: Iterable[Term]) -> list[Term]:
+    """The same with every variable once, and none whose coefficient is 0."""
+    found: dict[int, Term] = {}
+    for variable, factor in terms:
+        known = found.get(id(variable), (variable, 0))[1]
+        found[id(variable)] = (variable, known + factor)
+    return [term for term in found.values() if term[1]]
 
 
 def tolerance_of(problem: Problem) -> float:

@@ -17,7 +17,6 @@ from planner.drafts.runnable import Array, Json, RunnableInput, RunnableNode, Ru
 from planner.errors import MeasuringError, PlannerError, raise_all
 from planner.frontends.onnx_model.dims import bind_dimensions
 from planner.frontends.onnx_model.draft import is_training_node
-from planner.frontends.onnx_model.dtypes import DTYPES
 from planner.frontends.onnx_model.nodes import Node, read_nodes
 from planner.frontends.onnx_model.parameters import (
     Initializer,
@@ -31,7 +30,7 @@ from planner.frontends.onnx_model.running.opsets import convert_down, lower_ir_v
 from planner.frontends.onnx_model.running.parts import Parts
 from planner.frontends.onnx_model.running.training_form import training_form
 from planner.frontends.onnx_model.shapes import check_consistency, declare_types, infer
-from planner.frontends.onnx_model.tensors import EXTERNAL, TensorChecker, attribute_tensors
+from planner.frontends.onnx_model.tensors import DTYPES, EXTERNAL, TensorChecker, attribute_tensors
 from planner.frontends.onnx_model.types import Knowledge, TensorType
 from planner.frontends.onnx_model.values import tensor_value
 from planner.graphs.dtypes import count_elements, is_floating

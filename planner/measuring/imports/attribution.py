@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from planner.costmodels.measured.kernels import edges_between, read_outside
 from planner.costs.profile_file import (
     MAX_SECONDS,
     Engine,
@@ -21,7 +20,14 @@ from planner.graphs.flop_rules import Traffic
 from planner.graphs.graph import Graph
 from planner.graphs.operations import rule_of
 from planner.graphs.operators import GRAPH_INPUT
-from planner.graphs.signatures import input_shapes, model_digest, operator_signature, output_bytes
+from planner.graphs.signatures import (
+    edges_between,
+    input_shapes,
+    model_digest,
+    operator_signature,
+    output_bytes,
+    read_outside,
+)
 
 _MAX_OVERHEAD = 1000.0
 """A run may take this many times what its operators do."""
