@@ -24,7 +24,7 @@ from planner.problems.formulation import formulate
 from planner.problems.problem import formulation
 from planner.problems.problem import problem as problems
 from planner.problems.solution import SOLVERS, Limits
-from planner.verification.certificate import ticks_of
+from planner.verification.case import ticks_of
 from planner.verification.entries import outcome_entries
 from planner.verification.ledger import Finding, apart, told
 from planner.verification.second_solver import PATIENCE

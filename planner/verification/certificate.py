@@ -2,75 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from math import frexp
-
-import numpy as np
-
-from planner.arrays import IntArray
-from planner.costs.cost_table import CostTable
-from planner.costs.scenario import Objective, Scenario
 from planner.errors import PluginError
-from planner.graphs.graph import Graph
-from planner.plans.plan_file import CertificateEntry, Plan
-from planner.problems.goals import stage_seconds
-from planner.problems.problem import Problem
+from planner.plans.plan_file import CertificateEntry
 from planner.problems.solution import SOLVERS, Capabilities, Status
-from planner.problems.terms import Terms
-from planner.problems.ticks import rounding_s
 from planner.units import format_seconds
+from planner.verification.case import Case, is_power_of_two, ticks_of
 from planner.verification.ledger import RELATIVE_TOLERANCE, Ledger, apart
 
 MAX_TOLERANCE = 1e-6
 """A proof in floating point may leave open this much of the value, and is none with more."""
-
-FINE = 1e-9
-"""Rounding of less than this, relative to what the plan takes, is always fine enough."""
-
-SHARPENED = 4
-"""Ticks of any sharpened problem are at most so many times those that the plan itself gives: its
-bound is at most twice as high, and a quantum is a power of two."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Case:
-    """A plan with everything that it is checked against.
-
-    Attributes:
-        plan: What is verified.
-        graph: The model.
-        table: Its costs.
-        scenario: Route, work, rules and limits.
-        problem: Made afresh from these.
-        hosts: The plan's placement; shape [operators].
-        objective_s: What it takes by the independent evaluator.
-        is_feasible: Whether it keeps all rules and limits.
-    """
-
-    plan: Plan
-    graph: Graph
-    table: CostTable
-    scenario: Scenario
-    problem: Problem
-    hosts: IntArray
-    objective_s: float
-    is_feasible: bool
-
-    @property
-    def rounding_s(self) -> float:
-        """How far the plan's ticks may be from its seconds."""
-        return rounding_s(self.problem, self.plan.certificate.quantum_s)
-
-    @cached_property
-    def is_fine(self) -> bool:
-        """Whether the plan's ticks are as fine as those of every solver that proves something."""
-        if self.rounding_s <= FINE * self.objective_s:
-            return True
-        if not self.is_feasible:
-            return False
-        own = self.problem.with_incumbent(self.hosts).goal.quantum_s
-        return self.plan.certificate.quantum_s <= SHARPENED * own
 
 
 def check_certificate(ledger: Ledger, case: Case) -> None:
@@ -133,11 +73,6 @@ def _capabilities(solver: str) -> Capabilities | None:
         return None
 
 
-def is_power_of_two(quantum_s: float) -> bool:
-    """Whether seconds of a tick are what every tick has."""
-    return frexp(quantum_s)[0] == 0.5
-
-
 def _check_value(ledger: Ledger, case: Case) -> None:
     name, proof = "certificate", case.plan.certificate
     quantum_s = proof.quantum_s
@@ -167,23 +102,3 @@ def _check_value(ledger: Ledger, case: Case) -> None:
             f"{apart('ticks_s', ticks_s, case.objective_s)}"
         )
         ledger.differ(name, "$.certificate.value", ticks_s, case.objective_s, text)
-
-
-def parts_s(problem: Problem) -> tuple[Terms[np.float64], ...]:
-    """The terms in seconds of each part of the value: one for a delay, one per stage."""
-    if problem.workload.objective is Objective.THROUGHPUT:
-        return stage_seconds(problem)
-    return (problem.seconds,)
-
-
-def ticks_of(problem: Problem, hosts: IntArray, quantum_s: float) -> int | None:
-    """A placement in whole ticks of any size, exact and not clipped; None where they overflow."""
-    paid = problem.paid(hosts)
-    totals = []
-    for part in parts_s(problem):
-        with np.errstate(over="ignore"):
-            scaled = np.rint(np.ldexp(part.flat()[paid], 1 - frexp(quantum_s)[1]))
-        if not np.isfinite(scaled).all():
-            return None
-        totals.append(sum(map(int, scaled.tolist())))
-    return max(totals)

@@ -14,7 +14,7 @@ from planner.problems.problem import Problem
 from planner.solvers.flow.cuts import maximum_flow
 from planner.solvers.flow.network import SINK, SOURCE, Network, network_of
 from planner.units import format_seconds
-from planner.verification.certificate import Case, is_power_of_two, ticks_of
+from planner.verification.case import Case, is_power_of_two, ticks_of
 from planner.verification.ledger import Finding, Ledger, apart
 
 MILP_TOLERANCE = 1e-12

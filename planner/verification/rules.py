@@ -18,51 +18,11 @@ from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.problems.feasibility import Constraints
 from planner.units import format_memory
-from planner.verification.certificate import Case
+from planner.verification.case import Case, n_probes, ties
 from planner.verification.ledger import Ledger
-
-MAX_PROBES = 64
-"""Placements of each kind that the rules are tried with, on graphs that are not large."""
-
-MAX_WORK = 400_000
-"""Operators in all placements of one kind together; at least 8 placements are tried."""
 
 N_SCATTERED = 8
 """Placements without any order, which tell sets of operators apart."""
-
-
-def n_probes(n_operators: int) -> int:
-    """How many placements of one kind are tried."""
-    return max(8, min(MAX_PROBES, MAX_WORK // max(1, n_operators)))
-
-
-def ties(graph: Graph, scenario: Scenario) -> IntArray:
-    """Which operators no rule lets apart: the same number for those; shape [operators]."""
-    root = list(range(len(graph.operators)))
-
-    def find(operator: int) -> int:
-        while root[operator] != operator:
-            root[operator] = root[root[operator]]
-            operator = root[operator]
-        return operator
-
-    for first, *others in _groups(graph, scenario):
-        for other in others:
-            root[find(other)] = find(first)
-    return np.array([find(operator) for operator in root], np.int64)
-
-
-def _groups(graph: Graph, scenario: Scenario) -> Iterator[tuple[int, ...]]:
-    """Sets of operators on one host: by a rule, a tensor that may not cross, a parameter."""
-    yield from (group for group in scenario.rules.together if group)
-    for index in scenario.rules.forbidden:
-        tensor = graph.tensors[index]
-        if tensor.producer != GRAPH_INPUT:
-            yield (tensor.producer, *tensor.consumers)
-    if scenario.workload.is_training and len(scenario.route.hosts) > 2:
-        for parameter in graph.parameters:
-            if parameter.trainable and parameter.size_bytes:
-                yield parameter.readers
 
 
 def check_rules_seen(ledger: Ledger, case: Case) -> None:

@@ -17,7 +17,7 @@ from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Capabilities, Limits, Solution, Status
 from planner.units import format_seconds
-from planner.verification.certificate import Case
+from planner.verification.case import Case
 from planner.verification.entries import json_value
 from planner.verification.flow import Bounds, compare_bounds
 from planner.verification.ledger import Finding, Ledger

@@ -18,9 +18,8 @@ from planner.plans.outcomes import objective_s
 from planner.problems.instance import LABELS, LATENCY
 from planner.problems.problem import Problem
 from planner.units import format_seconds
-from planner.verification.certificate import Case, parts_s
+from planner.verification.case import Case, n_probes, parts_s, ties
 from planner.verification.ledger import RELATIVE_TOLERANCE, Ledger, apart
-from planner.verification.rules import n_probes, ties
 
 TERM_TOLERANCE = 1e-12
 """Two ways to multiply the same few numbers differ by less, relative."""

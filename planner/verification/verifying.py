@@ -21,7 +21,8 @@ from planner.problems.memory import shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Limits
 from planner.units import format_seconds
-from planner.verification.certificate import Case, check_certificate
+from planner.verification.case import Case
+from planner.verification.certificate import check_certificate
 from planner.verification.entries import compare_entries, facts_of, json_value, outcome_entries
 from planner.verification.flow import check_flow
 from planner.verification.inputs import check_inputs, priced_for
