@@ -177,7 +177,7 @@ def _replan(solver: str, *, reads: bool = False) -> Prepare:
 def _blockwise_by_networkx(setup: Setup, state: State) -> Answer:
     """Block-wise with the engine that `networkx` has for the whole network."""
     from planner.solvers.blockwise import BlockWise
-    from planner.solvers.reference_cuts import VERSION, minimum_cut
+    from planner.solvers.networkx_flow import VERSION, minimum_cut
 
     solver = BlockWise(minimum_cut, f"networkx {VERSION}")
     problem = state.speeds(setup.problem)

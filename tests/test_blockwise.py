@@ -30,7 +30,7 @@ from planner.plans.solving import solve
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution
-from planner.solvers import reference_cuts
+from planner.solvers import networkx_flow
 from planner.solvers.blockwise import BlockWise, abstraction, regions
 from planner.solvers.blockwise.abstraction import (
     Pattern,
@@ -202,8 +202,8 @@ def test_few_vertices_are_left(name: str, most: int) -> None:
 def test_the_engine_is_a_parameter() -> None:
     graph = zoo_graph("resnet18")
     problem = build_problem(graph, analytical_costs(**first_on_device(graph)))
-    library = f"networkx {reference_cuts.VERSION}"
-    solver = BlockWise(reference_cuts.minimum_cut, library)
+    library = f"networkx {networkx_flow.VERSION}"
+    solver = BlockWise(networkx_flow.minimum_cut, library)
     solution = solver.solve(problem, limits=Limits())
     assert solution.solver_version == library
     assert_same(problem, solution, solver.solve(problem, limits=Limits()))

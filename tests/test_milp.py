@@ -18,7 +18,7 @@ from planner.problems.feasibility import feasible_extremes
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution, Status
-from planner.solvers import pulp_models
+from planner.solvers import pulp_milp
 from planner.solvers.pulp_milp import SOLVER as PULP
 from planner.solvers.pyomo_milp import SOLVER as PYOMO
 from planner.solvers.pyomo_milp import engines as pyomo_engines
@@ -82,7 +82,7 @@ def test_random_problems(shard: int) -> None:
         if (latest > earliest).sum() <= FEW:
             assert solve(problem, "brute-force").value == reference.value
             tally["exhausted"] += 1
-        assert is_integral(pulp_models.relaxed_values(problem))
+        assert is_integral(pulp_milp.relaxed_values(problem))
         if shard == 0:
             assert is_integral(pyomo_engines.relaxed_values(problem))
         tally.update(["compared", *features(problem, reference.placement)])
@@ -101,7 +101,7 @@ def test_real_files(name: str, shared_models: Path) -> None:
             reference = solve(problem, "maxflow")
             for solver in ("pulp", "pyomo"):
                 agree(solve(problem, solver), reference)
-            assert is_integral(pulp_models.relaxed_values(problem))
+            assert is_integral(pulp_milp.relaxed_values(problem))
             assert is_integral(pyomo_engines.relaxed_values(problem))
 
 
@@ -114,8 +114,8 @@ def test_costs_far_below_the_known_bound_are_scaled_again() -> None:
     """A bound a million times the optimum must not eat the digits of the file."""
     _, problem = small_problem()
     reference = solve(problem, "maxflow")
-    model = pulp_models._Model(problem, problem.ticks.bound)
-    loose = pulp_models._Model(problem, problem.ticks.bound * 10**6)
+    model = pulp_milp._Model(problem, problem.ticks.bound)
+    loose = pulp_milp._Model(problem, problem.ticks.bound * 10**6)
     assert loose.unit < model.unit
     for solver in (PULP, PYOMO):
         agree(solve(problem, solver.name), reference)

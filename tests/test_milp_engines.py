@@ -354,7 +354,7 @@ def test_pulp_does_not_bring_highspy_in(tmp_path: Path) -> None:
     """PuLP imports it, if it is there; OR-tools would then fail to load."""
     (tmp_path / "highspy.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     code = (
-        "import planner.solvers.pulp_models, planner.solvers.pyomo_milp.engines, sys; "
+        "import planner.solvers.pulp_milp, planner.solvers.pyomo_milp.engines, sys; "
         "assert 'highspy' not in sys.modules"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

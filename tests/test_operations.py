@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from planner.drafts.assembly import assemble
 from planner.drafts.draft import Draft, DraftOperator, DraftTensor, Operand, OperandKind
-from planner.graphs.graph import Graph, flop_rules
+from planner.graphs import flop_rules
+from planner.graphs.graph import Graph
 from planner.graphs.operations import REARRANGING, forward_macs, lacks_shapes, rule_of
 
 MACS = {

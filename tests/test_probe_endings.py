@@ -22,7 +22,7 @@ from planner.measuring.bundles import write_bundle
 from planner.measuring.export import export_probe
 from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle
-from planner.probe.forward.runs import runs as forward
+from planner.probe.forward import runs as forward
 from planner.probe.forward.traces import read_trace
 from planner.probe.forward.wire import Kernel
 from planner.probe.reporting import Reporter

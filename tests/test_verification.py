@@ -20,8 +20,8 @@ from planner.errors import PlanError, PlannerError, SolverError
 from planner.graphs.graph import Graph
 from planner.plans.plan_file import Plan, PlanFile, PlanHead
 from planner.problems.formulation import build_problem
-from planner.problems.problem import ticks as quantisation
 from planner.problems.solution import SOLVERS, Capabilities, Certificate, Limits, Solution, Status
+from planner.problems.ticks import in_ticks
 from planner.solvers.flow import network as networks
 from planner.verification.ledger import Finding
 from planner.verification.verifying import Verification, verify
@@ -316,7 +316,7 @@ def test_missing_reverse_arcs() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "network_of", lambda p: networks.network_without_reverse_arcs(p))
         patch.setattr("planner.verification.flow.network_of", networks.network_of)
-        patch.setattr("planner.solvers.flow.cuts.network_of", networks.network_of)
+        patch.setattr("planner.solvers.flow.whole.network_of", networks.network_of)
         with pytest.raises(SolverError, match="does not hold"):
             planner.plan(graph, costs, "maxflow")
         found = verify(good, graph, costs, solver="pulp")
@@ -347,19 +347,16 @@ def test_a_flow_that_is_none() -> None:
 
 def truncating(flat: Any, paid: Any) -> tuple[Any, float, int]:
     """`in_ticks` that cuts what is behind the point of the costliest term."""
-    ticks, quantum_s, bound = IN_TICKS(flat, paid)
+    ticks, quantum_s, bound = in_ticks(flat, paid)
     worst = int(np.argmax(np.where(paid[0], flat, 0)))
     ticks[worst] = int(flat[worst] / quantum_s) - 1
     return ticks, quantum_s, bound
 
 
-IN_TICKS = quantisation.in_ticks
-
-
 def test_one_cost_rounded_wrongly_when_the_plan_was_made() -> None:
     graph = diamond()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantisation, "in_ticks", truncating)
+        patch.setattr("planner.problems.ticks.in_ticks", truncating)
         plan = made(graph, solver="maxflow")
     found = verify(plan, graph, costs_of(graph))
     assert "certificate" in disagreeing(found)
@@ -370,7 +367,7 @@ def test_one_cost_rounded_wrongly_when_the_plan_was_made() -> None:
 def test_one_cost_rounded_wrongly_when_the_plan_is_verified() -> None:
     graph = diamond()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantisation, "in_ticks", truncating)
+        patch.setattr("planner.problems.ticks.in_ticks", truncating)
         plan = made(graph, solver="maxflow")
         found = verify(plan, graph, costs_of(graph))
     assert {"certificate", "terms"} <= disagreeing(found)

@@ -19,10 +19,10 @@ from planner.errors import PlannerError, PluginError, SolverError
 from planner.graphs.graph import Graph
 from planner.plans.outcomes import objective_s
 from planner.plans.plan_file import Plan
+from planner.problems import formulation
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import formulate
-from planner.problems.problem import formulation
-from planner.problems.problem import problem as problems
+from planner.problems.instance import Transfers
 from planner.problems.solution import SOLVERS, Limits
 from planner.verification.case import ticks_of
 from planner.verification.entries import outcome_entries
@@ -285,7 +285,7 @@ def test_one_wrong_cost_on_a_larger_graph(workload: str) -> None:
     )
     make = formulation._transfers
 
-    def wrong(*given: Any) -> problems.Transfers:
+    def wrong(*given: Any) -> Transfers:
         transfers = make(*given)
         bits = transfers.up_bits.copy()
         bits[transfers.tensor == graph.tensor_index[name]] *= 1 + 1e-9

@@ -13,7 +13,6 @@ import planner
 from planner.costs.cost_file import check_costs
 from planner.errors import SolverError
 from planner.plans.planning import plan as imported_by_name
-from planner.problems.problem import ticks as quantisation
 from tests.cli import chain, flat_costs, run_planner, write_json_file
 from tests.test_verification import rebuilt, truncating
 from tests.toys import costs_document, diamond
@@ -54,7 +53,7 @@ def test_large_graphs_are_left_out(tmp_path: Path) -> None:
 def test_an_error_fails_the_test_that_made_the_plan(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(quantisation, "in_ticks", truncating)
+    monkeypatch.setattr("planner.problems.ticks.in_ticks", truncating)
     with pytest.raises(AssertionError, match="and solvers see"):
         make_plan()
     graph = write_json_file(tmp_path / "g.json", chain(9))
@@ -66,7 +65,7 @@ def test_an_error_fails_the_test_that_made_the_plan(
 
 @pytest.mark.plants_errors
 def test_a_test_may_plant_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantisation, "in_ticks", truncating)
+    monkeypatch.setattr("planner.problems.ticks.in_ticks", truncating)
     before = MODE.n_verified
     make_plan()
     assert MODE.n_verified == before

@@ -15,7 +15,8 @@ from typing import Any
 import planner
 from planner.costs.cost_file import Costs
 from planner.graphs.graph import Graph
-from planner.plans.plan_file import Plan, planning
+from planner.plans import planning
+from planner.plans.plan_file import Plan
 from planner.verification.ledger import Finding
 from planner.verification.verifying import verify
 

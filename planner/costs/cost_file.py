@@ -45,9 +45,11 @@ ByteCount = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 MemoryBytes = Annotated[int, Field(ge=1, le=2**53), WHOLE]
 Dimension = Annotated[int, Field(ge=1, le=2**31), WHOLE]
 if TYPE_CHECKING:
-    Dtype = WireDtype = str
+    Dtype = str
+    WireDtype = str
 else:
-    Dtype, WireDtype = Literal[tuple(BITS)], Literal[WIRE_DTYPES]
+    Dtype = Literal[tuple(BITS)]
+    WireDtype = Literal[WIRE_DTYPES]
 
 _NULL: dict[str, JsonValue] = {"type": "null"}
 

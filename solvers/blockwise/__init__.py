@@ -10,9 +10,9 @@ import time
 from planner.problems.problem import Problem
 from planner.problems.solution import Capabilities, Limits, Solution, bounded_solution
 from planner.solvers.blockwise.abstraction import abstracted
-from planner.solvers.blockwise.gap_cuts import MinimumCut
 from planner.solvers.flow.cuts import VERSION, minimum_cut
 from planner.solvers.flow.network import network_of
+from planner.solvers.flow.whole import MinimumCut
 
 
 class BlockWise:

@@ -17,10 +17,10 @@ import numpy as np
 from planner.arrays import BoolArray, IntArray
 from planner.problems.quotient import Quotient, quotient
 from planner.problems.terms import Ticks
-from planner.solvers.blockwise.gap_cuts import MinimumCut
 from planner.solvers.blockwise.pairs import join
 from planner.solvers.blockwise.regions import Regions, regions_of
 from planner.solvers.flow.network import Network, network_of
+from planner.solvers.flow.whole import MinimumCut
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem

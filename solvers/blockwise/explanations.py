@@ -10,8 +10,8 @@ import numpy as np
 from planner.arrays import IntArray
 from planner.graphs.blocks import Block, structure_of
 from planner.solvers.blockwise.abstraction import Pattern, group_of_operators, groups_of, pattern_of
-from planner.solvers.blockwise.gap_cuts import MinimumCut
 from planner.solvers.blockwise.regions import Regions, regions_of
+from planner.solvers.flow.whole import MinimumCut
 from planner.units import format_bytes
 
 if TYPE_CHECKING:

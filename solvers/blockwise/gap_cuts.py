@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from planner.arrays import IntArray
 from planner.solvers.flow.network import Network
+from planner.solvers.flow.whole import MinimumCut
 from planner.solvers.pivots.gaps import Gaps, by_gap, crossing_network
-
-if TYPE_CHECKING:
-    from planner.arrays import BoolArray
-
-MinimumCut = Callable[[Network, IntArray], "tuple[int, BoolArray]"]
-"""(Network, capacities) → value and minimal source side: what engines implement."""
 
 
 class GapCuts:

@@ -17,8 +17,9 @@ import numpy as np
 
 from planner.arrays import BoolArray, IntArray
 from planner.problems.instance import LATENCY
-from planner.solvers.blockwise.gap_cuts import GapCuts, MinimumCut
+from planner.solvers.blockwise.gap_cuts import GapCuts
 from planner.solvers.blockwise.pairs import followers_of
+from planner.solvers.flow.whole import MinimumCut
 from planner.solvers.pivots.gaps import gaps_of
 from planner.solvers.pivots.layout import Layout, find_layout
 from planner.solvers.pivots.pass_through import chain_ends, handing_on

@@ -18,7 +18,8 @@ from planner.problems.ticks import feasible_placements
 from planner.solvers.budget.branching import search
 from planner.solvers.budget.fixings import tightened
 from planner.solvers.budget.lagrangian import relax
-from planner.solvers.flow.cuts import VERSION, whole_network_solution
+from planner.solvers.flow.cuts import ORTOOLS, VERSION
+from planner.solvers.flow.whole import whole_network_solution
 from planner.solvers.milp.answers import no_placement
 
 TOLERANCE = 1e-9
@@ -57,7 +58,9 @@ class Budget:
         started = time.perf_counter()
         if problem.memory is None:
             remark = "; no host is limited"
-            return whole_network_solution(problem, solver=self.name, started=started, remark=remark)
+            return whole_network_solution(
+                problem, ORTOOLS, solver=self.name, started=started, remark=remark
+            )
         rules = problem.shared("tightened", lambda: tightened(problem, problem.constraints))
         tight = problem.under(rules, problem.shared("tightened_structure", dict))
         found = _Search(tight, limits, started).run()

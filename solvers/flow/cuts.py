@@ -10,11 +10,11 @@ from ortools.graph.python import max_flow
 
 from planner.arrays import BoolArray, IntArray
 from planner.errors import SolverError
-from planner.problems.solution import Solution, bounded_solution
-from planner.solvers.flow.network import SINK, SOURCE, Network, network_of
+from planner.solvers.flow.network import SINK, SOURCE, Network
+from planner.solvers.flow.whole import FlowEngine
 
 if TYPE_CHECKING:
-    from planner.problems.problem import Problem
+    pass
 
 VERSION: str = ortools.__version__
 
@@ -73,29 +73,4 @@ def _solved(network: Network, capacities: IntArray) -> max_flow.SimpleMaxFlow:
     return solver
 
 
-def whole_network_solution(
-    problem: Problem, *, solver: str, started: float, remark: str = ""
-) -> Solution:
-    """The minimum cut of the whole network.
-
-    Args:
-        problem: Any number of hosts, any rule.
-        solver: Who asks.
-        started: `time.perf_counter()` when it started.
-        remark: What to add to the words for people.
-
-    Raises:
-        PlanError: If no placement is feasible.
-        SolverError: If OR-tools reports anything but an optimal flow.
-    """
-    network = network_of(problem)
-    flow, source_side = minimum_cut(network, network.capacities(problem.ticks))
-    return bounded_solution(
-        problem,
-        network.placement(source_side),
-        flow,
-        solver=solver,
-        solver_version=f"ortools {VERSION}",
-        message=f"OPTIMAL, flow {flow}{remark}",
-        started=started,
-    )
+ORTOOLS = FlowEngine(minimum_cut=minimum_cut, library=f"ortools {VERSION}", words="OPTIMAL")

@@ -171,10 +171,12 @@ def _proved(problem: Problem, placement: IntArray, message: str, started: float)
 
 
 def _whole(problem: Problem, reason: str, started: float) -> Solution:
-    from planner.solvers.flow.cuts import whole_network_solution
+    from planner.solvers.flow.cuts import ORTOOLS
+    from planner.solvers.flow.whole import whole_network_solution
 
     return whole_network_solution(
         problem,
+        ORTOOLS,
         solver=Segments.name,
         started=started,
         remark=f" through the whole network: {reason}",
