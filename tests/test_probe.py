@@ -24,7 +24,7 @@ from planner.probe.__main__ import main
 from planner.probe.bundle import Bundle
 from planner.probe.errors import ProbeError
 from planner.probe.forward import providers
-from planner.probe.forward.runs import runs as forward
+from planner.probe.forward import runs as forward
 from planner.probe.forward.sessions import SessionMaker
 from planner.probe.machine import default_threads, describe_machine
 from planner.probe.reporting import Reporter
