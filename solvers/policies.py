@@ -12,7 +12,7 @@ import numpy.typing as npt
 from planner.arrays import IntArray
 from planner.costs.scenario import Objective
 from planner.graphs.blocks import structure_of
-from planner.problems.feasibility import closed_before, feasible_extremes
+from planner.problems.feasibility import closed_before
 from planner.problems.prefixes import best_prefix, steadiest_prefix
 from planner.problems.problem import Problem
 from planner.problems.quotient import Quotient, quotient
@@ -132,7 +132,7 @@ def _dads(problem: Problem) -> Answer:
         return answer
     rules = problem.constraints
     backward = int((rules.is_data & (placement[rules.before] > placement[rules.after])).sum())
-    latest, earliest = feasible_extremes(rules)
+    latest, earliest = rules.extremes
     closed = np.clip(placement, earliest, latest)
     closed[closed_before(rules, np.flatnonzero(closed == 0)).members] = 0
     text = f"its cut sends data back over {backward} arcs for free; closed under ancestors"
@@ -157,7 +157,7 @@ def _naive_blocks(problem: Problem) -> Answer:
 def _merged_blocks(problem: Problem) -> tuple[Quotient, int]:
     """The problem with every block as one vertex, and the number of blocks that rules divide."""
     structure = structure_of(problem.graph)
-    latest, earliest = feasible_extremes(problem.constraints)
+    latest, earliest = problem.constraints.extremes
     label = np.arange(problem.n_operators)
     n_divided = 0
     for block in structure.blocks:

@@ -19,32 +19,21 @@ from planner.cli.console import (
 )
 from planner.errors import InputError, PlannerError, name_hint
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "plan": ("planner.cli.commands.plan", "The best cut of a model, with its proof."),
-    "inspect": ("planner.cli.commands.inspect", "What was imported from a model file."),
-    "verify": ("planner.cli.commands.verify", "Whether a saved plan holds, by a second solver."),
-    "compare": ("planner.cli.commands.compare", "Every policy and solver side by side."),
-    "table": (
-        "planner.cli.commands.table",
-        "Which plan is best in which state of the link, exactly.",
-    ),
-    "profile": ("planner.cli.commands.profile", "Measure a model on this machine."),
-    "probe": ("planner.cli.commands.probe", "Measure a model on a device that has no planner."),
-    "import-profile": (
-        "planner.cli.commands.import_profile",
-        "Make a profile of what others measured.",
-    ),
-    "merge-profiles": (
-        "planner.cli.commands.merge_profiles",
-        "Several profiles of one machine as one.",
-    ),
-    "zoo": ("planner.cli.commands.zoo", "Write a known architecture as ONNX."),
-    "plugins": (
-        "planner.cli.commands.plugins",
-        "Frontends, cost models and solvers that are installed.",
-    ),
-    "schema": ("planner.cli.commands.schema", "JSON Schemas of the file formats."),
+COMMANDS = {
+    "plan": "The best cut of a model, with its proof.",
+    "inspect": "What was imported from a model file.",
+    "verify": "Whether a saved plan holds, by a second solver.",
+    "compare": "Every policy and solver side by side.",
+    "table": "Which plan is best in which state of the link, exactly.",
+    "profile": "Measure a model on this machine.",
+    "probe": "Measure a model on a device that has no planner.",
+    "import-profile": "Make a profile of what others measured.",
+    "merge-profiles": "Several profiles of one machine as one.",
+    "zoo": "Write a known architecture as ONNX.",
+    "plugins": "Frontends, cost models and solvers that are installed.",
+    "schema": "JSON Schemas of the file formats.",
 }
+"""One line each; the file in `commands/` has the command's name with `_` for `-`."""
 
 EXIT_USAGE = 2
 EXIT_DEFECT = 70
@@ -65,9 +54,10 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(COMMANDS[cmd_name][0]).command
+        module = f"planner.cli.commands.{cmd_name.replace('-', '_')}"
+        command = import_module(module).command
         if not isinstance(command, click.Command):
-            raise TypeError(f"{COMMANDS[cmd_name][0]} has no click command")
+            raise TypeError(f"{module} has no click command")
         return command
 
     def resolve_command(
@@ -86,7 +76,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

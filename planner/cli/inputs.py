@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.cli.options import ModelOptions, ScenarioOptions, take
+from planner.cli.options import ScenarioOptions, take
 
 if TYPE_CHECKING:
     from planner.costs.cost_file import Costs
@@ -18,7 +20,7 @@ def load_both(model: str, values: dict[str, Any]) -> tuple[Graph, Costs]:
 
     scenario = take(ScenarioOptions, values)
     costs = load_costs(scenario, model)
-    graph = load_graph(model, take(ModelOptions, values), costs)
+    graph = load_graph(model, values, costs)
     check_groups(scenario.together, graph)
     if values["batch"] is not None and costs.workload.batch_size is not None:
         workload = costs.workload.model_copy(update={"batch_size": values["batch"]})
@@ -26,27 +28,22 @@ def load_both(model: str, values: dict[str, Any]) -> tuple[Graph, Costs]:
     return graph, costs
 
 
-def load_options(options: ModelOptions) -> LoadOptions:
-    """The same as frontends take it.
+def load_options(values: dict[str, Any]) -> LoadOptions:
+    """What the command line says about reading the model, as frontends take it.
 
     Raises:
         InputError: If a dimension is no `NAME=N`.
     """
     from planner.drafts.frontend import LoadOptions
 
-    return LoadOptions(
-        inputs=options.inputs,
-        batch=options.batch,
-        dims=_dims(options.dims),
-        frozen=options.frozen,
-        tied=options.tied,
-        untied=options.untied,
-        shapes=options.shapes,
-        torchscript=not options.no_torchscript,
-    )
+    given = {
+        field.name: values[field.name] for field in fields(LoadOptions) if field.name in values
+    }
+    dims, torchscript = _dims(values["dims"]), not values["no_torchscript"]
+    return LoadOptions(**{**given, "dims": dims, "torchscript": torchscript})
 
 
-def load_graph(path: str, options: ModelOptions, costs: Costs | None = None) -> Graph:
+def load_graph(path: str, values: dict[str, Any], costs: Costs | None = None) -> Graph:
     """Read a model as the command line says, and where that says nothing, as the costs file does.
 
     What only the file says need not be honoured: a graph of unknown batch, such as a spec that
@@ -55,22 +52,13 @@ def load_graph(path: str, options: ModelOptions, costs: Costs | None = None) -> 
     """
     from planner.cli.input_specs import check_agreement, specs_of_file
     from planner.cli.places import named_as_flags
-    from planner.drafts.loading import load
+    from planner.drafts.loading import load_file
     from planner.errors import PlannerError
 
     def read(batch: int | None, specs: tuple[str, ...]) -> Graph:
+        inputs = (*options.inputs, *specs)
         try:
-            return load(
-                path,
-                inputs=(*options.inputs, *specs),
-                batch=batch,
-                dims=_dims(options.dims),
-                frozen=options.frozen,
-                tied=options.tied,
-                untied=options.untied,
-                shapes=options.shapes,
-                torchscript=not options.no_torchscript,
-            )
+            return load_file(Path(path), replace(options, batch=batch, inputs=inputs))
         except PlannerError as error:
             codes = {problem.code for problem in error.problems}
             if specs and not options.inputs and "PLN116" in codes:
@@ -83,7 +71,8 @@ def load_graph(path: str, options: ModelOptions, costs: Costs | None = None) -> 
         return read(None, specs)
 
     with named_as_flags():
-        specs = specs_of_file(costs, options.inputs) if costs is not None else ()
+        specs = specs_of_file(costs, values["inputs"]) if costs is not None else ()
+        options = load_options(values)
         wanted = costs.workload.batch_size if costs is not None else None
         return read(wanted if options.batch is None else options.batch, specs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from planner.problems.solution import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Option = Callable[[Any], Any]
+"""What `click.option` gives: a decorator."""
 
-_MODEL_OPTIONS = (
+MODEL = (
     click.option("--batch", type=click.IntRange(min=1), help="Batch to plan at."),
     click.option("--dim", "dims", multiple=True, metavar="NAME=N", help="A symbolic dimension."),
     click.option("--input", "inputs", multiple=True, metavar="SPEC",
@@ -28,7 +30,7 @@ _MODEL_OPTIONS = (
                  help="Refuse TorchScript archives: loading runs code from them."),
 )  # fmt: skip
 
-_SCENARIO_OPTIONS = (
+SCENARIO = (
     click.option("--costs", "costs_path", type=Path, metavar="FILE",
                  help="Costs file (costs.v1), or a profile of the device."),
     click.option("--device", metavar="PRESET",
@@ -61,7 +63,7 @@ _SCENARIO_OPTIONS = (
     click.option("--forbid", multiple=True, metavar="TENSOR", help="May not cross a link."),
 )  # fmt: skip
 
-_SOLVER_OPTIONS = (
+LIMITS = (
     click.option("--gap", metavar="FRACTION",
                  help="Stop this close to the optimum: 0.01. 0 asks for the optimum."),
     click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 60s."),
@@ -70,18 +72,26 @@ _SOLVER_OPTIONS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """What the command line says about reading the model."""
+FORMAT = click.option("--format", "output_format", type=click.Choice(["table", "json"]),
+                      default="table", show_default=True,
+                      help="For people or for programs.")  # fmt: skip
 
-    batch: int | None
-    dims: tuple[str, ...]
-    inputs: tuple[str, ...]
-    frozen: tuple[str, ...]
-    tied: tuple[str, ...]
-    untied: tuple[str, ...]
-    shapes: str
-    no_torchscript: bool
+
+def solver_option(text: str) -> Option:
+    """`--solver` of a command that asks one; `text` says what for."""
+    return click.option("--solver", default="auto", show_default=True, metavar="NAME", help=text)
+
+
+def options(*groups: Option | Sequence[Option]) -> Callable[[Command], Command]:
+    """A decorator that gives a command some options and groups of them, in this order."""
+
+    def decorate(command: Command) -> Command:
+        for group in reversed(groups):
+            for option in reversed(group if isinstance(group, Sequence) else [group]):
+                command = option(command)
+        return command
+
+    return decorate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,28 +158,7 @@ class SolverOptions:
         return Limits(seconds=seconds, gap=gap, engine=self.engine)
 
 
-def model_options(command: Command) -> Command:
-    """Add the options of `ModelOptions`."""
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
-
-
-def scenario_options(command: Command) -> Command:
-    """Add the options of `ScenarioOptions`."""
-    for option in reversed(_SCENARIO_OPTIONS):
-        command = option(command)
-    return command
-
-
-def solver_options(command: Command) -> Command:
-    """Add the options of `SolverOptions`."""
-    for option in reversed(_SOLVER_OPTIONS):
-        command = option(command)
-    return command
-
-
-Options = TypeVar("Options", ModelOptions, ScenarioOptions, SolverOptions)
+Options = TypeVar("Options", ScenarioOptions, SolverOptions)
 
 
 def take(kind: type[Options], values: dict[str, Any]) -> Options:

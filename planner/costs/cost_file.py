@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -303,6 +304,22 @@ def _with_profiles(costs: Costs, where: str, folder: Path, problems: list[Planne
         except PlannerError as error:
             problems += error.problems
     return costs.model_copy(update={"hosts": tuple(hosts)})
+
+
+def options_of(host: BaseModel, model: type[BaseModel], where: str) -> BaseModel:
+    """What a cost model gets of a host: an entry of its own kind, or a plug-in's keys, checked.
+
+    Args:
+        host: An entry of `Costs.hosts`.
+        model: The keys that the host's cost model knows.
+        where: Place of the host, for errors.
+
+    Raises:
+        PlannerError: With every problem of a plug-in's keys.
+    """
+    if isinstance(host, PluginHost):
+        return validate(model, dict(host.model_extra or {}), where)
+    return host
 
 
 def cross_check(costs: Costs, where: str) -> None:

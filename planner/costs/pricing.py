@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from pydantic import BaseModel
 
 from planner.arrays import IntArray
-from planner.costs.cost_file import Costs, PluginHost
+from planner.costs.cost_file import Costs, options_of
 from planner.costs.cost_table import (
     COST_MODELS,
     CostContext,
@@ -22,7 +21,6 @@ from planner.costs.cost_table import (
 from planner.costs.rule_names import operator_rules
 from planner.costs.scenario import Link, Mode, Objective, Route, Rules, Scenario, Workload
 from planner.errors import PlanError, PlannerError, PluginError, name_hint, raise_all
-from planner.files.documents import validate
 from planner.graphs.dtypes import ASSUMED_BITS, BITS, is_floating
 from planner.graphs.gradients import needs_gradient
 from planner.graphs.graph import Graph
@@ -175,10 +173,7 @@ def price(graph: Graph, costs: Costs, workload: Workload) -> CostTable:
         )
         try:
             model: CostModel = COST_MODELS.get(host.model, where=f"{context.where}.model")
-            options: BaseModel = host
-            if isinstance(host, PluginHost):
-                options = validate(model.options, dict(host.model_extra or {}), context.where)
-            row = model.cost(graph, options, context)
+            row = model.cost(graph, options_of(host, model.options, context.where), context)
             _check_row(graph, row, context)
         except PlannerError as error:
             problems += error.problems

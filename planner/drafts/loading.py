@@ -61,11 +61,21 @@ def load(
         shapes=shapes,
         torchscript=torchscript,
     )
+    if isinstance(source, (str, bytes, os.PathLike)):
+        data = source if isinstance(source, bytes) else Path(source)
+        return load_file(data, options, frontend=frontend)
     _check_options(options)
-    if not isinstance(source, (str, bytes, os.PathLike)):
-        live = live_frontend_of(source, name=frontend)
-        return live.load_live(source, inputs=() if inputs is None else inputs, options=options)
-    data: bytes | Path = source if isinstance(source, bytes) else Path(source)
+    live = live_frontend_of(source, name=frontend)
+    return live.load_live(source, inputs=() if inputs is None else inputs, options=options)
+
+
+def load_file(data: bytes | Path, options: LoadOptions, *, frontend: str | None = None) -> Graph:
+    """`load` for a file, or its content, with options that are made.
+
+    Raises:
+        PlannerError: As `load`.
+    """
+    _check_options(options)
     where = str(data) if isinstance(data, Path) else "bytes"
     chosen = frontend_of(data, where=where, name=frontend)
     return chosen.load(data, where=where, options=options)

@@ -10,10 +10,11 @@ from planner.arrays import IntArray
 from planner.costs.cost_file import Costs
 from planner.costs.pricing import priced
 from planner.errors import PlannerError
+from planner.evaluation.outcome import objective_s
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.plans.outcomes import objective_s
-from planner.plans.planning import explained, ratio_of
+from planner.plans.baselines import ratio_of
+from planner.plans.conflicts import explained
 from planner.plans.solving import solve
 from planner.problems.formulation import formulate
 from planner.problems.problem import Problem

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,14 +19,15 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
-from planner.costs.scenario import Rules, Scenario
-from planner.errors import PlanError
+from planner.costs.scenario import Objective, Rules, Scenario
+from planner.errors import PlanError, SolverError
 from planner.graphs.graph import Graph
-from planner.problems.feasibility import feasible_extremes
+from planner.plans.solving import solve
 from planner.problems.formulation import formulate
 from planner.problems.memory import shortage
 from planner.problems.prefixes import feasible_positions
 from planner.problems.problem import Problem
+from planner.problems.solution import Limits
 from planner.units import format_memory
 
 Oracle = Callable[[Problem], bool | None]
@@ -39,6 +41,9 @@ MAX_RULES = 10
 
 MAX_NAMED = 3
 """Operators that are named as the largest."""
+
+PATIENCE_S = 20.0
+"""Seconds for an explanation why nothing fits; after that it is one that may say too much."""
 
 Kind = Literal["limit", "pins", "together", "forbidden", "input_hosts"]
 Item = tuple[Kind, int]
@@ -58,6 +63,35 @@ class MemoryConflict:
     scenario: Scenario
     hosts: tuple[int, ...]
     is_minimal: bool
+
+
+@contextmanager
+def explained(
+    graph: Graph, table: CostTable, scenario: Scenario, limits: Limits | None = None
+) -> Iterator[None]:
+    """Say which limits and rules conflict where a solver only finds that nothing fits."""
+    try:
+        yield
+    except PlanError as error:
+        if error.code != "PLN406":
+            raise
+        given = limits.seconds if limits is not None else None
+        until = time.monotonic() + min(PATIENCE_S, given or PATIENCE_S)
+
+        def has_a_plan(problem: Problem) -> bool | None:
+            """Whether any placement keeps rules and limits; None if that takes too long."""
+            seconds = max(0.01, until - time.monotonic())
+            workload = replace(problem.workload, objective=Objective.DELAY)
+            problem = replace(problem, workload=workload)
+            try:
+                solve(problem, "budget", limits=Limits(seconds=seconds))
+            except PlanError:
+                return False
+            except SolverError:
+                return None
+            return True
+
+        raise explain_memory(graph, table, scenario, has_a_plan, until=until) from None
 
 
 def explain_memory(
@@ -182,7 +216,7 @@ def _forced_use(problem: Problem) -> IntArray:
     One placement leaves everything else to the other hosts, whichever host is asked about.
     """
     assert problem.memory is not None
-    latest, earliest = feasible_extremes(problem.constraints)
+    latest, earliest = problem.constraints.extremes
     return problem.memory.use(np.where(latest == earliest, latest, -1))
 
 
@@ -217,7 +251,7 @@ class _Asked:
 def _is_easy(problem: Problem) -> bool:
     """Whether an extreme placement fits, or a prefix of the operators on a route of two hosts."""
     assert problem.memory is not None
-    ends = np.stack(feasible_extremes(problem.constraints))
+    ends = np.stack(problem.constraints.extremes)
     if problem.memory.fits(ends).any():
         return True
     return problem.n_hosts == 2 and bool(feasible_positions(problem).any())
@@ -285,9 +319,9 @@ def _figures(problem: Problem, hosts: Sequence[int]) -> Iterator[str]:
     """What people need to know to choose another limit."""
     memory = problem.memory
     assert memory is not None
-    latest, earliest = feasible_extremes(problem.constraints)
+    latest, earliest = problem.constraints.extremes
     names = [operator.name for operator in problem.graph.operators]
-    needs = _needs(problem)
+    needs = memory.alone_bytes()
     if len(hosts) == 1:
         there = np.flatnonzero((latest == earliest) & (latest == hosts[0]))
         largest = there[np.argsort(-needs[there], kind="stable")][:MAX_NAMED]
@@ -311,13 +345,3 @@ def _figures(problem: Problem, hosts: Sequence[int]) -> Iterator[str]:
         )
         return
     yield "every placement breaks one of these limits"
-
-
-def _needs(problem: Problem) -> IntArray:
-    """Bytes that each operator would need if it were alone on a host; shape [operators]."""
-    memory = problem.memory
-    assert memory is not None
-    needs = memory.own_bytes + memory.working_bytes
-    sizes = np.repeat(memory.set_bytes, np.diff(memory.indptr))
-    np.add.at(needs, memory.members, sizes)
-    return needs

@@ -10,38 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from planner.errors import InputError
-from planner.evaluation.delay import Delay
+from planner.evaluation.entries import (
+    Count,
+    CrossingEntry,
+    DelayEntry,
+    MemoryEntry,
+    PipelineEntry,
+    Seconds,
+)
 from planner.files.documents import WHOLE, Items, StrictModel, read_document
 from planner.files.values import JsonValue
 from planner.graphs.modules import ModuleRow, placement_by_module
 from planner.problems.solution import Status
 
-Seconds = Annotated[float, Field(ge=0)]
-ByteCount = Annotated[int, Field(ge=0), WHOLE]
-Count = Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE]
 if TYPE_CHECKING:
     StatusName = str
 else:
     StatusName = Literal[tuple(status.value for status in Status)]
-
-
-class HostSeconds(StrictModel):
-    """Seconds on one host."""
-
-    host: str
-    seconds: Seconds
-
-
-class DelayEntry(StrictModel):
-    """Every term of the delay: per iteration, and `exchange_s` per round."""
-
-    forward_s: Items[HostSeconds]
-    backward_s: Items[HostSeconds]
-    uplink_s: Seconds
-    downlink_s: Seconds
-    latency_s: Seconds
-    sync_s: Seconds
-    exchange_s: Seconds
 
 
 class PlacementEntry(StrictModel):
@@ -49,63 +34,6 @@ class PlacementEntry(StrictModel):
 
     node: str
     host: str
-
-
-class CrossingEntry(StrictModel):
-    """What crosses one link: a tensor (or `labels`), once, however many consumers are behind it.
-
-    `producer` is the operator that makes it; null for graph inputs and labels.
-    """
-
-    kind: Literal["tensor", "labels"]
-    tensor: str
-    link: Count
-    up_bytes: Count
-    down_bytes: Count
-    up_s: Seconds
-    down_s: Seconds
-    producer: str | None
-    consumers: Items[str]
-
-
-class MemoryEntry(StrictModel):
-    """What one host holds, and what it has; `limit_bytes` is null where that is not limited.
-
-    `tensor_bytes` are, in training, what a backward pass reads again; in inference the inputs and
-    outputs of the operator that has most of them.
-    """
-
-    host: str
-    parameter_bytes: ByteCount
-    gradient_bytes: ByteCount
-    optimizer_bytes: ByteCount
-    tensor_bytes: ByteCount
-    total_bytes: ByteCount
-    limit_bytes: ByteCount | None
-
-
-class StageEntry(StrictModel):
-    """What one mini-batch keeps busy for some seconds: a host, or a link from `host`, up or down.
-
-    `next_host` is at the other end of the link; null for a host.
-    """
-
-    kind: Literal["host", "uplink", "downlink"]
-    host: str
-    next_host: str | None
-    seconds: Seconds
-
-
-class PipelineEntry(StrictModel):
-    """Hosts and links at work on consecutive mini-batches: the slowest stage sets the rate.
-
-    Rates are null where nothing takes any time, `samples_per_s` also where the batch is unknown.
-    """
-
-    stages: Items[StageEntry]
-    slowest_s: Seconds
-    mini_batches_per_s: Seconds | None
-    samples_per_s: Seconds | None
 
 
 class BaselineEntry(StrictModel):
@@ -269,22 +197,3 @@ def read_plan(path: str | Path) -> Plan:
         seen.add(entry.node)
     head = PlanHead(**{name: getattr(file, name) for name in PlanHead.model_fields})
     return Plan(head=head, placement={entry.node: entry.host for entry in file.placement})
-
-
-def delay_entry(delay: Delay, hosts: tuple[str, ...]) -> DelayEntry:
-    """A delay as plan files hold it."""
-    return DelayEntry(
-        forward_s=tuple(
-            HostSeconds(host=host, seconds=s)
-            for host, s in zip(hosts, delay.forward_s, strict=True)
-        ),
-        backward_s=tuple(
-            HostSeconds(host=host, seconds=s)
-            for host, s in zip(hosts, delay.backward_s, strict=True)
-        ),
-        uplink_s=delay.uplink_s,
-        downlink_s=delay.downlink_s,
-        latency_s=delay.latency_s,
-        sync_s=delay.sync_s,
-        exchange_s=delay.exchange_s,
-    )

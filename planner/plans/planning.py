@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from math import isfinite
+from collections.abc import Sequence
 
 from planner.costs.cost_file import Costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
-from planner.costs.scenario import Objective, Scenario
-from planner.errors import PlanError, PlannerError, SolverError
+from planner.costs.scenario import Scenario
+from planner.errors import PlanError, SolverError
 from planner.evaluation.delay import violations
+from planner.evaluation.outcome import Outcome, outcome_of
 from planner.graphs.graph import Graph
-from planner.plans.outcomes import Outcome, objective_s, outcome_of
+from planner.plans.baselines import BASELINES, baseline
+from planner.plans.conflicts import explained
 from planner.plans.plan_file import BaselineEntry, CertificateEntry, Plan, PlanHead
 from planner.plans.solving import AUTO, solve
 from planner.problems.formulation import formulate
@@ -24,11 +22,6 @@ from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution, Status
 from planner.problems.ticks import rounding_s
 from planner.registry import OWN_DISTRIBUTION, tool_version
-
-PATIENCE_S = 20.0
-"""Seconds for an explanation why nothing fits; after that it is one that may say too much."""
-
-BASELINES = ("device-only", "server-only", "best-prefix", "best-layer", "dads")
 
 
 def plan(
@@ -55,7 +48,24 @@ def plan(
     scenario, table = priced(graph, costs)
     problem = formulate(graph, table, scenario)
     with explained(graph, table, scenario, limits):
-        solution = solve(problem, solver, limits=limits)
+        solution = _placed(solve(problem, solver, limits=limits), solver)
+    outcome = outcome_of(graph, table, scenario, solution.placement)
+    _check(graph, scenario, problem, solution, outcome)
+    others = tuple(
+        baseline(graph, table, scenario, problem, name, outcome.objective_s) for name in baselines
+    )
+    hosts = scenario.route.hosts
+    return Plan(
+        head=_head(graph, costs, scenario, table, solution, outcome, others),
+        placement={
+            operator.name: hosts[host]
+            for operator, host in zip(graph.operators, solution.placement.tolist(), strict=True)
+        },
+    )
+
+
+def _placed(solution: Solution, solver: str) -> Solution:
+    """The same, unless a policy's own answer is not feasible."""
     if solution.status is Status.INFEASIBLE:
         raise PlanError(
             f"`{solver}` has no feasible answer: {solution.message}",
@@ -64,74 +74,43 @@ def plan(
             hint="use `--solver auto`",
             exit_code=3,
         )
-    outcome = outcome_of(graph, table, scenario, solution.placement)
-    _check(graph, scenario, problem, solution, outcome)
-    hosts = scenario.route.hosts
-    return Plan(
-        head=PlanHead(
-            kind="plan",
-            version=1,
-            tool=f"{OWN_DISTRIBUTION} {tool_version()}",
-            graph=graph.name,
-            graph_digest=graph.digest,
-            costs_digest=costs.digest,
-            batch=graph.batch,
-            mode=scenario.workload.mode.value,
-            objective=scenario.workload.objective.value,
-            iterations_per_round=scenario.workload.iterations,
-            hosts=hosts,
-            solver=solution.solver,
-            solver_version=solution.solver_version,
-            total_s=outcome.total_s,
-            iteration_s=outcome.iteration_s,
-            delay=outcome.delay,
-            certificate=_certificate(solution),
-            crossing=outcome.crossing,
-            memory=outcome.memory,
-            pipeline=outcome.pipeline,
-            baselines=tuple(
-                baseline(graph, table, scenario, problem, name, outcome.objective_s)
-                for name in baselines
-            ),
-            notes=(*graph.notes, *table.notes),
-            warnings=tuple(warnings_for(graph, costs)),
-        ),
-        placement={
-            operator.name: hosts[host]
-            for operator, host in zip(graph.operators, solution.placement.tolist(), strict=True)
-        },
+    return solution
+
+
+def _head(
+    graph: Graph,
+    costs: Costs,
+    scenario: Scenario,
+    table: CostTable,
+    solution: Solution,
+    outcome: Outcome,
+    baselines: tuple[BaselineEntry, ...],
+) -> PlanHead:
+    return PlanHead(
+        kind="plan",
+        version=1,
+        tool=f"{OWN_DISTRIBUTION} {tool_version()}",
+        graph=graph.name,
+        graph_digest=graph.digest,
+        costs_digest=costs.digest,
+        batch=graph.batch,
+        mode=scenario.workload.mode.value,
+        objective=scenario.workload.objective.value,
+        iterations_per_round=scenario.workload.iterations,
+        hosts=scenario.route.hosts,
+        solver=solution.solver,
+        solver_version=solution.solver_version,
+        total_s=outcome.total_s,
+        iteration_s=outcome.iteration_s,
+        delay=outcome.delay,
+        certificate=_certificate(solution),
+        crossing=outcome.crossing,
+        memory=outcome.memory,
+        pipeline=outcome.pipeline,
+        baselines=baselines,
+        notes=(*graph.notes, *table.notes),
+        warnings=tuple(warnings_for(graph, costs)),
     )
-
-
-@contextmanager
-def explained(
-    graph: Graph, table: CostTable, scenario: Scenario, limits: Limits | None = None
-) -> Iterator[None]:
-    """Say which limits and rules conflict where a solver only finds that nothing fits."""
-    try:
-        yield
-    except PlanError as error:
-        if error.code != "PLN406":
-            raise
-        from planner.plans.conflicts import explain_memory
-
-        given = limits.seconds if limits is not None else None
-        until = time.monotonic() + min(PATIENCE_S, given or PATIENCE_S)
-
-        def has_a_plan(problem: Problem) -> bool | None:
-            """Whether any placement keeps rules and limits; None if that takes too long."""
-            seconds = max(0.01, until - time.monotonic())
-            workload = replace(problem.workload, objective=Objective.DELAY)
-            problem = replace(problem, workload=workload)
-            try:
-                solve(problem, "budget", limits=Limits(seconds=seconds))
-            except PlanError:
-                return False
-            except SolverError:
-                return None
-            return True
-
-        raise explain_memory(graph, table, scenario, has_a_plan, until=until) from None
 
 
 def warnings_for(graph: Graph, costs: Costs) -> list[str]:
@@ -191,44 +170,3 @@ def _certificate(solution: Solution) -> CertificateEntry:
         status=solution.status.value,
         message=solution.message,
     )
-
-
-def baseline(
-    graph: Graph,
-    table: CostTable,
-    scenario: Scenario,
-    problem: Problem,
-    policy: str,
-    best_s: float,
-) -> BaselineEntry:
-    """What one policy takes, as a ratio to the plan; not feasible rather than left out."""
-    try:
-        solution = solve(problem, policy)
-        is_feasible, message = solution.status is not Status.INFEASIBLE, solution.message
-    except PlannerError as error:
-        is_feasible, message = False, error.message
-    if not is_feasible:
-        return BaselineEntry(
-            policy=policy,
-            is_feasible=False,
-            is_as_published=False,
-            total_s=None,
-            ratio=None,
-            message=message,
-        )
-    total = objective_s(graph, table, scenario, solution.placement)
-    return BaselineEntry(
-        policy=policy,
-        is_feasible=True,
-        is_as_published=solution.status is not Status.REPAIRED,
-        total_s=total,
-        ratio=ratio_of(total, best_s),
-        message=message,
-    )
-
-
-def ratio_of(total_s: float, best_s: float) -> float | None:
-    """How many times longer something takes; None where that is no number."""
-    if best_s <= 0 or not isfinite(total_s / best_s):
-        return None
-    return total_s / best_s

@@ -9,7 +9,6 @@ from math import inf
 
 from planner.costs.scenario import Objective
 from planner.errors import PlanError, SolverError
-from planner.problems.feasibility import feasible_extremes
 from planner.problems.memory import nothing_fits, shortages
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, DeferredCertificate, Limits, Solution, Solver, Status
@@ -47,7 +46,7 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
     """
     chosen = SOLVERS.get(choose(problem) if solver == AUTO else solver, where="solver")
     limits = limits or NO_LIMITS
-    feasible_extremes(problem.constraints)
+    problem.constraints.require_feasible()
     _check_capabilities(chosen, problem)
     if limits.engine is not None and solver != AUTO and not chosen.capabilities.runs_engines:
         raise PlanError(
@@ -109,7 +108,7 @@ def _check_capabilities(solver: Solver, problem: Problem) -> None:
         )
     if able.max_free_operators is None:
         return
-    latest, earliest = feasible_extremes(problem.constraints)
+    latest, earliest = problem.constraints.extremes
     free = int((latest > earliest).sum())
     if free > able.max_free_operators:
         raise PlanError(

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import SolverError
-from planner.problems.feasibility import feasible_extremes
 
 if TYPE_CHECKING:
     from planner.problems.problem import Problem
@@ -28,7 +27,7 @@ def enumerate_placements(
         SolverError: If there are too many.
     """
     constraints = problem.constraints
-    latest, earliest = feasible_extremes(constraints)
+    latest, earliest = constraints.extremes
     n = problem.n_operators
     partial = np.zeros((1, n), np.int8)
     later_end = np.maximum(constraints.before, constraints.after)

@@ -71,11 +71,25 @@ class Constraints:
 
     @cached_property
     def extremes(self) -> tuple[IntArray, IntArray]:
-        """What `feasible_extremes` finds; read-only, because every state of a problem shares it."""
+        """The componentwise latest and earliest feasible placements; shape [operators] each.
+
+        Read-only, because every state of a problem shares them.
+
+        Raises:
+            PlanError: With exit status 3 and the chain of reasons, if no placement is feasible.
+        """
         found = _find_extremes(self)
         for placement in found:
             placement.flags.writeable = False
         return found
+
+    def require_feasible(self) -> None:
+        """Nothing, if some placement keeps the rules.
+
+        Raises:
+            PlanError: As `extremes`.
+        """
+        _ = self.extremes
 
     @cached_property
     def prefix_feasible(self) -> BoolArray:
@@ -100,15 +114,6 @@ class Constraints:
             feasible[k] = open_positions & (positions >= first) & (positions <= last)
         feasible.flags.writeable = False
         return feasible
-
-
-def feasible_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:
-    """The componentwise latest and earliest feasible placements; shape [operators] each.
-
-    Raises:
-        PlanError: With exit status 3 and the chain of reasons, if no placement is feasible.
-    """
-    return constraints.extremes
 
 
 def _find_extremes(constraints: Constraints) -> tuple[IntArray, IntArray]:

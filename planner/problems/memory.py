@@ -77,6 +77,12 @@ class MemoryDemand:
         """What all hosts together hold at least, wherever anything is placed."""
         return int(self.own_bytes.sum() + self.set_bytes.sum() + self.working_bytes.max(initial=0))
 
+    def alone_bytes(self) -> IntArray:
+        """What a host needs for each operator if it has no other; shape [operators]."""
+        needs = self.own_bytes + self.working_bytes
+        np.add.at(needs, self.members, np.repeat(self.set_bytes, np.diff(self.indptr)))
+        return needs
+
     def prefix_use(self) -> IntArray:
         """Bytes that the operators before each position, and those from it on, need.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from planner.arrays import BoolArray, FloatArray, IntArray
-from planner.problems.feasibility import feasible_extremes
 from planner.problems.instance import Instance
 from planner.problems.linear_terms import basis_of, coefficients, state_of
 from planner.problems.prefixes import best_prefix, feasible_positions, prefix_costs
@@ -92,7 +91,7 @@ def feasible_placements(problem: Instance) -> list[IntArray]:
 
     With two hosts only the one of them with the least delay, and the incumbent.
     """
-    latest, earliest = feasible_extremes(problem.constraints)
+    latest, earliest = problem.constraints.extremes
     known = []
     if problem.n_hosts == 2:
         candidates, rows = _two_host_candidates(problem, latest, earliest)

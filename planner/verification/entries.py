@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Scenario
+from planner.evaluation.outcome import outcome_of
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
-from planner.plans.outcomes import outcome_of
 from planner.plans.plan_file import Plan
 from planner.verification.ledger import Ledger
 

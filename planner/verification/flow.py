@@ -9,7 +9,7 @@ import numpy as np
 from planner.arrays import BoolArray, IntArray
 from planner.costs.scenario import Objective
 from planner.evaluation.delay import violations
-from planner.plans.outcomes import objective_s
+from planner.evaluation.outcome import objective_s
 from planner.problems.problem import Problem
 from planner.solvers.flow.cuts import maximum_flow
 from planner.solvers.flow.network import SINK, SOURCE, Network, network_of

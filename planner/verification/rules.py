@@ -13,7 +13,7 @@ import numpy as np
 from planner.arrays import IntArray
 from planner.costs.scenario import Scenario
 from planner.evaluation.delay import violations
-from planner.evaluation.stages import memory_of
+from planner.evaluation.memory import memory_of
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.problems.feasibility import Constraints

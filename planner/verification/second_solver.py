@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from planner.costs.scenario import Objective
 from planner.errors import PlanError, PluginError, SolverError
 from planner.evaluation.delay import violations
-from planner.evaluation.stages import memory_of
+from planner.evaluation.memory import memory_of
+from planner.evaluation.outcome import objective_s
 from planner.files.values import JsonValue
-from planner.plans.outcomes import objective_s
 from planner.plans.plan_file import Plan
 from planner.plans.solving import AUTO, solve
 from planner.problems.memory import shortages

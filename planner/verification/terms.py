@@ -13,8 +13,8 @@ import numpy as np
 from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.costs.scenario import Objective
 from planner.evaluation.delay import violations
+from planner.evaluation.outcome import objective_s
 from planner.graphs.operators import GRAPH_INPUT
-from planner.plans.outcomes import objective_s
 from planner.problems.instance import LABELS, LATENCY
 from planner.problems.problem import Problem
 from planner.units import format_seconds

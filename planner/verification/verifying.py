@@ -10,11 +10,11 @@ from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Scenario
 from planner.errors import PlannerError
 from planner.evaluation.delay import resolve_placement, violations
-from planner.evaluation.stages import memory_of
+from planner.evaluation.memory import memory_of
 from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
+from planner.plans.baselines import baseline
 from planner.plans.plan_file import Plan
-from planner.plans.planning import baseline
 from planner.plans.solving import AUTO
 from planner.problems.formulation import formulate
 from planner.problems.memory import shortages

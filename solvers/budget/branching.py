@@ -16,7 +16,7 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.errors import PlanError
-from planner.problems.feasibility import Constraints, feasible_extremes
+from planner.problems.feasibility import Constraints
 from planner.solvers.budget.fixings import tightened
 from planner.solvers.budget.lagrangian import Relaxed, relax
 
@@ -108,7 +108,7 @@ def search(
 def _branches(node: _Node) -> list[Constraints]:
     """The rules of a node with one operator before a link, and with it after."""
     rules = node.rules
-    latest, earliest = feasible_extremes(rules)
+    latest, earliest = rules.extremes
     is_open = latest > earliest
     if node.ends is not None:
         one, other = node.ends
@@ -140,4 +140,4 @@ def _solve(
         tight = tightened(problem, rules)
     except PlanError:
         return None, None
-    return tight, relax(problem.under(tight, {}), feasible_extremes(tight), deadline)
+    return tight, relax(problem.under(tight, {}), tight.extremes, deadline)

@@ -17,7 +17,7 @@ import numpy as np
 from planner.arrays import BoolArray, IntArray
 from planner.errors import PlanError
 from planner.graphs.orders import comparable
-from planner.problems.feasibility import Constraints, feasible_extremes
+from planner.problems.feasibility import Constraints
 from planner.problems.memory import nothing_fits
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def tightened(problem: Problem, rules: Constraints) -> Constraints:
         return rules
     last = problem.n_hosts - 1
     while True:
-        latest, earliest = feasible_extremes(rules)
+        latest, earliest = rules.extremes
         low, high = rules.low.copy(), rules.high.copy()
         if np.isfinite(memory.limits[0]):
             need = _needs(problem, latest == 0, rules.before, rules.after)
@@ -53,7 +53,7 @@ def tightened(problem: Problem, rules: Constraints) -> Constraints:
             return rules
         rules = replace(rules, low=low, high=high)
         try:
-            feasible_extremes(rules)
+            rules.require_feasible()
         except PlanError as error:
             raise nothing_fits() from error
 

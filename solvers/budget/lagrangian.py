@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.arrays import IntArray
-from planner.problems.feasibility import feasible_extremes
 from planner.solvers.budget.priced_cuts import PricedCuts
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ class _Search:
         """A placement with little memory on one host."""
         if self.best is not None:
             return self.best
-        latest, earliest = feasible_extremes(self.problem.constraints)
+        latest, earliest = self.problem.constraints.extremes
         return self._look_at(earliest if host == self.problem.n_hosts - 1 else latest)
 
     def _add_working_set(self, host: int, cut: _Cut) -> bool:

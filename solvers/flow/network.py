@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.arrays import IntArray, take_rows
-from planner.problems.feasibility import feasible_extremes
 from planner.problems.problem import Problem
 from planner.problems.terms import Terms, Ticks
 
@@ -57,7 +56,7 @@ def network_of(problem: Problem) -> Network:
     """
 
     def build() -> Network:
-        extremes = feasible_extremes(problem.constraints)
+        extremes = problem.constraints.extremes
         return _Builder(problem, *extremes).build(with_reverse_arcs=True)
 
     return problem.shared("network", build)
@@ -66,7 +65,7 @@ def network_of(problem: Problem) -> Network:
 def network_without_reverse_arcs(problem: Problem) -> Network:
     """The network as DADS builds it: nothing keeps data from flowing back for free."""
     rules = problem.constraints
-    latest, earliest = feasible_extremes(rules.take(~rules.is_data))
+    latest, earliest = rules.take(~rules.is_data).extremes
     return _Builder(problem, latest, earliest).build(with_reverse_arcs=False)
 
 

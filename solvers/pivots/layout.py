@@ -15,7 +15,6 @@ import numpy as np
 
 from planner.arrays import IntArray
 from planner.graphs.orders import comparable
-from planner.problems.feasibility import feasible_extremes
 from planner.solvers.pivots.pass_through import Reduced, without_passing
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def find_layout(problem: Problem, *, with_passing: bool) -> Layout:
     Raises:
         PlanError: If no placement is feasible.
     """
-    latest, earliest = feasible_extremes(problem.constraints)
+    latest, earliest = problem.constraints.extremes
     is_free = latest > earliest
     reduced = without_passing(problem, is_free & (not with_passing))
     is_free[reduced.passing] = False

@@ -8,23 +8,22 @@ import click
 
 from planner.cli.inputs import load_both
 from planner.cli.options import (
+    FORMAT,
+    LIMITS,
+    MODEL,
+    SCENARIO,
     ScenarioOptions,
     SolverOptions,
-    model_options,
-    scenario_options,
-    solver_options,
+    options,
     take,
 )
 
 
 @click.command("compare")
 @click.argument("model", metavar="GRAPH")
-@scenario_options
-@model_options
-@solver_options
+@options(SCENARIO, MODEL, LIMITS)
 @click.option("--solver", "solvers", multiple=True, metavar="NAME", help="Only these; repeatable.")
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
-              show_default=True, help="For people or for programs.")  # fmt: skip
+@options(FORMAT)
 def command(model: str, **values: Any) -> None:
     """What every solver and policy makes of one problem: delay, ratio to the best, proof, time.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.inputs import load_graph
-from planner.cli.options import ModelOptions, model_options, take
+from planner.cli.options import MODEL, options
 
 if TYPE_CHECKING:
     from planner.errors import PlannerError
@@ -34,7 +34,7 @@ _PROFILE_FLAGS = ("graph", "machine")
 @click.option("--uplink", metavar="RATE", help="PipeDream: up, such as 50Mbit/s.")
 @click.option("--downlink", metavar="RATE", help="PipeDream: down, such as 100Mbit/s.")
 @click.option("--latency", metavar="TIME", help="PipeDream: one way, such as 2ms.")
-@model_options
+@options(MODEL)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(path: Path, **values: Any) -> None:
     """Make a profile of the per-layer times that `trtexec --exportProfile` or a trace of
@@ -110,7 +110,7 @@ def _write_profile(source: Source, values: dict[str, Any]) -> None:
     from planner.measuring.imports import UNKNOWN_MACHINE, profile_of
     from planner.units import format_seconds
 
-    graph = load_graph(values["graph"], take(ModelOptions, values))
+    graph = load_graph(values["graph"], values)
     profile = profile_of(source, graph, machine=values["machine"] or UNKNOWN_MACHINE)
     measured = profile.measurements[0]
     tell(graph.warnings, measured.notes)

@@ -7,14 +7,12 @@ from typing import Any
 import click
 
 from planner.cli.inputs import load_graph
-from planner.cli.options import ModelOptions, model_options, take
+from planner.cli.options import FORMAT, MODEL, options
 
 
 @click.command("inspect")
 @click.argument("model", metavar="GRAPH")
-@model_options
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
-              show_default=True, help="For people or for programs.")  # fmt: skip
+@options(MODEL, FORMAT)
 @click.option("--all", "show_all", is_flag=True, help="List every operator.")
 def command(model: str, **values: Any) -> None:
     """Operators, FLOPs, bytes and parameters of the model GRAPH as the planner sees it.
@@ -25,7 +23,7 @@ def command(model: str, **values: Any) -> None:
     """
     from planner.cli.console import tell, write_json
 
-    graph = load_graph(model, take(ModelOptions, values))
+    graph = load_graph(model, values)
     tell(graph.warnings, graph.notes)
     from planner.cli.views.inspect import describe, show_graph
 

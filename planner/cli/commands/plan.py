@@ -9,11 +9,14 @@ import click
 
 from planner.cli.inputs import load_both
 from planner.cli.options import (
+    FORMAT,
+    LIMITS,
+    MODEL,
+    SCENARIO,
     ScenarioOptions,
     SolverOptions,
-    model_options,
-    scenario_options,
-    solver_options,
+    options,
+    solver_option,
     take,
 )
 from planner.cli.outputs import check_output
@@ -27,12 +30,7 @@ EXIT_UNPROVED = 5
 
 @click.command("plan")
 @click.argument("model", metavar="GRAPH")
-@scenario_options
-@model_options
-@click.option("--solver", default="auto", show_default=True, metavar="NAME", help="Who solves it.")
-@solver_options
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
-              show_default=True, help="For people or for programs.")  # fmt: skip
+@options(SCENARIO, MODEL, solver_option("Who solves it."), LIMITS, FORMAT)
 @click.option("-o", "--output", type=Path, metavar="FILE",
               help="Save the plan (plan.v1).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file.")

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from planner.cli.options import FORMAT, options
+
 
 @click.command("plugins")
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
-              show_default=True, help="For people or for programs.")  # fmt: skip
+@options(FORMAT)
 def command(output_format: str) -> None:
     """List every plug-in, who provides it, and whether it has what it needs."""
     from planner.cli.console import write_json

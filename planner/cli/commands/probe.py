@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from planner.cli.inputs import load_options
-from planner.cli.options import ModelOptions, model_options, take
+from planner.cli.options import MODEL, options
 
 
 @click.group("probe")
@@ -32,7 +32,7 @@ def command() -> None:
     metavar="FILE",
     help="The archive, such as probe.zip; runs as it is.",
 )
-@model_options
+@options(MODEL)
 @click.option(
     "--opset",
     type=click.IntRange(7, 100),
@@ -55,6 +55,6 @@ def export(model: str, output: Path, opset: int, force: bool, **values: Any) -> 
     from planner.units import format_bytes
 
     check_output(output, [Path(model)], force=force, has_format=False)
-    options = load_options(take(ModelOptions, values))
-    size = export_probe(Path(model), output, load_options=options, max_opset=opset, force=force)
+    reading = load_options(values)
+    size = export_probe(Path(model), output, load_options=reading, max_opset=opset, force=force)
     say(f"wrote {output} ({format_bytes(size)}); on the device: python3 {output.name} -o FILE")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from planner.cli.inputs import load_options
-from planner.cli.options import ModelOptions, model_options, take
+from planner.cli.options import MODEL, options
 
 EXIT_INTERRUPTED = 130
 LEVELS = ("disabled", "basic", "extended", "all")
@@ -17,7 +17,7 @@ LEVELS = ("disabled", "basic", "extended", "all")
 @click.command("profile")
 @click.argument("model", metavar="GRAPH", required=False)
 @click.option("-o", "--output", type=Path, metavar="FILE", help="The profile (profile.v1).")
-@model_options
+@options(MODEL)
 @click.option(
     "--provider",
     default="cpu",
@@ -94,7 +94,7 @@ def command(model: str | None, **values: Any) -> int:  # fmt: skip
         lacking = "model to measure" if model is None else "file to write to; add `-o profile.json`"
         raise click.UsageError(f"no {lacking}")
     _check_output(output, Path(model), resume=values["resume"], force=values["force"])
-    options = MeasureOptions(
+    settings = MeasureOptions(
         provider=values["provider"],
         threads=values["threads"],
         repeat=values["repeat"],
@@ -110,8 +110,8 @@ def command(model: str | None, **values: Any) -> int:  # fmt: skip
             profile = take_profile(
                 Path(model),
                 output,
-                load_options=load_options(take(ModelOptions, values)),
-                options=options,
+                load_options=load_options(values),
+                options=settings,
                 resume=values["resume"],
                 on_event=on_event,
             )

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.inputs import load_both
-from planner.cli.options import ScenarioOptions, model_options, scenario_options, take
+from planner.cli.options import (
+    FORMAT,
+    MODEL,
+    SCENARIO,
+    ScenarioOptions,
+    options,
+    solver_option,
+    take,
+)
 from planner.cli.outputs import check_output
 
 if TYPE_CHECKING:
@@ -19,13 +27,10 @@ if TYPE_CHECKING:
 
 @click.command("table")
 @click.argument("model", metavar="GRAPH")
-@scenario_options
+@options(SCENARIO)
 @click.option("--device-speed", metavar="LOW..HIGH",
               help="Factor on the speed of the first host, such as 0.25..1.")  # fmt: skip
-@model_options
-@click.option("--solver", default="auto", show_default=True, metavar="NAME", help="Who solves it.")
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
-              show_default=True, help="For people or for programs.")  # fmt: skip
+@options(MODEL, solver_option("Who solves it."), FORMAT)
 @click.option("-o", "--output", type=Path, metavar="FILE",
               help="Save the table (table.v1).")  # fmt: skip
 @click.option("--map", "map_path", type=Path, metavar="FILE",

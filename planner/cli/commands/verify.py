@@ -11,11 +11,14 @@ import click
 
 from planner.cli.inputs import load_both
 from planner.cli.options import (
+    FORMAT,
+    LIMITS,
+    MODEL,
+    SCENARIO,
     ScenarioOptions,
     SolverOptions,
-    model_options,
-    scenario_options,
-    solver_options,
+    options,
+    solver_option,
     take,
 )
 
@@ -33,13 +36,13 @@ LARGE = 2000
 @click.argument("plan_path", metavar="PLAN", type=Path)
 @click.option("--graph", "model", required=True, metavar="GRAPH",
               help="The model that the plan was made from.")  # fmt: skip
-@scenario_options
-@model_options
-@click.option("--solver", default="auto", show_default=True, metavar="NAME",
-              help="Second solver: pulp, pyomo, networkx, brute-force.")  # fmt: skip
-@solver_options
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table",
-              show_default=True, help="For people or for programs.")  # fmt: skip
+@options(
+    SCENARIO,
+    MODEL,
+    solver_option("Second solver: pulp, pyomo, networkx, brute-force."),
+    LIMITS,
+    FORMAT,
+)
 def command(plan_path: Path, model: str, **values: Any) -> int:
     """Whether the saved plan PLAN holds: evaluate it again, check every rule, hold its certificate
     against a fresh maximum flow, and ask a second solver.

@@ -9,7 +9,8 @@ from planner.cli.console import write_out
 from planner.cli.views.modules import placement_by_module_table
 from planner.cli.views.tables import Table, show
 from planner.costs.cost_file import Costs
-from planner.plans.plan_file import CrossingEntry, PipelineEntry, Plan
+from planner.evaluation.entries import CrossingEntry, PipelineEntry
+from planner.plans.plan_file import Plan
 from planner.units import format_bytes, format_memory, format_rate, format_seconds
 
 MAX_ROWS = 12

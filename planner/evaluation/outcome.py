@@ -1,4 +1,4 @@
-"""What follows from a placement, as plans hold it: delay, what crosses, memory, stages."""
+"""All that follows from a placement, under the names that it has in a plan."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Objective, Scenario
-from planner.evaluation.delay import Crossing, crossings, delay_of
-from planner.evaluation.stages import HostMemory, Stage, StageKind, memory_of, stages_of
-from planner.graphs.graph import Graph
-from planner.graphs.operators import GRAPH_INPUT
-from planner.plans.plan_file import (
+from planner.evaluation.delay import Crossing, Delay, crossings, delay_of
+from planner.evaluation.entries import (
     CrossingEntry,
     DelayEntry,
+    HostSeconds,
     MemoryEntry,
     PipelineEntry,
-    StageEntry,
-    delay_entry,
 )
+from planner.evaluation.memory import memory_of
+from planner.evaluation.stages import stages_of
+from planner.graphs.graph import Graph
+from planner.graphs.operators import GRAPH_INPUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +51,12 @@ def outcome_of(graph: Graph, table: CostTable, scenario: Scenario, hosts: IntArr
     return Outcome(
         total_s=delay.total_s,
         iteration_s=delay.iteration_s,
-        delay=delay_entry(delay, scenario.route.hosts),
+        delay=_delay_entry(delay, scenario.route.hosts),
         crossing=tuple(
             _crossing_entry(graph, scenario, hosts, crossing)
             for crossing in crossings(graph, table, scenario, hosts)
         ),
-        memory=tuple(
-            _memory_entry(scenario, host, use)
-            for host, use in enumerate(memory_of(graph, table, scenario, hosts))
-        ),
+        memory=memory_of(graph, table, scenario, hosts),
         pipeline=_pipeline(graph, table, scenario, hosts),
     )
 
@@ -80,29 +77,10 @@ def _pipeline(
     slowest = max(stage.seconds for stage in stages)
     rate = 1.0 / slowest if slowest > 1e-300 else None
     return PipelineEntry(
-        stages=tuple(_stage_entry(scenario.route.hosts, stage) for stage in stages),
+        stages=stages,
         slowest_s=slowest,
         mini_batches_per_s=rate,
         samples_per_s=rate * graph.batch if rate is not None and graph.batch is not None else None,
-    )
-
-
-def _stage_entry(hosts: tuple[str, ...], stage: Stage) -> StageEntry:
-    here = hosts[stage.index]
-    is_host = stage.kind is StageKind.HOST
-    following = None if is_host else hosts[stage.index + 1]
-    return StageEntry(kind=stage.kind.value, host=here, next_host=following, seconds=stage.seconds)
-
-
-def _memory_entry(scenario: Scenario, host: int, use: HostMemory) -> MemoryEntry:
-    return MemoryEntry(
-        host=scenario.route.hosts[host],
-        parameter_bytes=use.parameter_bytes,
-        gradient_bytes=use.gradient_bytes,
-        optimizer_bytes=use.optimizer_bytes,
-        tensor_bytes=use.tensor_bytes,
-        total_bytes=use.total_bytes,
-        limit_bytes=scenario.memory_limits[host] if scenario.memory_limits else None,
     )
 
 
@@ -129,4 +107,22 @@ def _crossing_entry(
         down_s=8.0 * crossing.down_bytes / link.downlink_bps,
         producer=producer,
         consumers=tuple(graph.operators[r].name for r in readers if hosts[r] > crossing.link),
+    )
+
+
+def _delay_entry(delay: Delay, hosts: tuple[str, ...]) -> DelayEntry:
+    return DelayEntry(
+        forward_s=tuple(
+            HostSeconds(host=host, seconds=s)
+            for host, s in zip(hosts, delay.forward_s, strict=True)
+        ),
+        backward_s=tuple(
+            HostSeconds(host=host, seconds=s)
+            for host, s in zip(hosts, delay.backward_s, strict=True)
+        ),
+        uplink_s=delay.uplink_s,
+        downlink_s=delay.downlink_s,
+        latency_s=delay.latency_s,
+        sync_s=delay.sync_s,
+        exchange_s=delay.exchange_s,
     )
