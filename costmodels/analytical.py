@@ -21,7 +21,7 @@ from planner.arrays import BoolArray, FloatArray, IntArray
 from planner.costmodels import presets
 from planner.costs.cost_file import MAX_SECONDS, AnalyticalHost
 from planner.costs.cost_table import CostContext, HostCosts
-from planner.errors import MAX_LISTED, PluginError
+from planner.errors import MAX_LISTED, PluginError, listed
 from planner.graphs.flop_rules import UNKNOWN, Gradient, OperationRule, Traffic
 from planner.graphs.graph import Graph
 from planner.graphs.operations import lacks_shapes, rule_of
@@ -265,10 +265,9 @@ def _check_seconds(graph: Graph, seconds: FloatArray, where: str) -> None:
     bad = np.flatnonzero(~(seconds <= MAX_SECONDS))
     if not len(bad):
         return
-    names = ", ".join(f"`{graph.operators[i].name}`" for i in bad[:MAX_LISTED])
-    more = f" and {len(bad) - MAX_LISTED} more" if len(bad) > MAX_LISTED else ""
+    names = listed([f"`{graph.operators[i].name}`" for i in bad], MAX_LISTED)
     raise PluginError(
-        f"operators would take longer than {MAX_SECONDS:.0e} s: {names}{more}",
+        f"operators would take longer than {MAX_SECONDS:.0e} s: {names}",
         code="PLN316",
         where=where,
         hint="rates are in FLOP/s and bytes per second, without a prefix",

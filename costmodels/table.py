@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from planner.costs.cost_file import TableHost
 from planner.costs.cost_table import CostContext, HostCosts
-from planner.errors import MAX_LISTED, PlannerError, PluginError, nearest, raise_all
+from planner.errors import MAX_LISTED, PlannerError, PluginError, named, nearest, raise_all
 
 if TYPE_CHECKING:
     from planner.graphs.graph import Graph
@@ -56,7 +56,7 @@ def _problems(graph: Graph, options: TableHost, context: CostContext) -> Iterato
     absent = [operator.name for operator in graph.operators if operator.name not in rows]
     if absent and options.default is None:
         yield PluginError(
-            f"host `{context.host}` has no cost for {_listed(absent)}",
+            f"host `{context.host}` has no cost for {named(absent, MAX_LISTED)}",
             code="PLN306",
             where=where,
             hint='`"default": {"forward_s": 0, "backward_s": 0}` prices what has no row',
@@ -69,8 +69,8 @@ def _problems(graph: Graph, options: TableHost, context: CostContext) -> Iterato
     ]
     if one_way:
         yield PluginError(
-            f"host `{context.host}` has no `backward_s` for {_listed(one_way)}, expected one "
-            "wherever training runs a backward pass",
+            f"host `{context.host}` has no `backward_s` for {named(one_way, MAX_LISTED)}, "
+            "expected one wherever training runs a backward pass",
             code="PLN307",
             where=where,
         )
@@ -103,11 +103,5 @@ def _notes(graph: Graph, options: TableHost) -> tuple[str, ...]:
         return ()
     if len(folded) == 1:
         return (f"1 row is for an operator that was folded away: `{folded[0]}`",)
-    return (f"{len(folded)} rows are for operators that were folded away: {_listed(folded)}",)
-
-
-def _listed(names: Iterable[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    hidden = len(quoted) - MAX_LISTED
-    shown = ", ".join(quoted[:MAX_LISTED])
-    return f"{shown} and {hidden} more" if hidden > 0 else shown
+    shown = named(folded, MAX_LISTED)
+    return (f"{len(folded)} rows are for operators that were folded away: {shown}",)

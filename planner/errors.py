@@ -152,6 +152,21 @@ def shorten(text: str, limit: int = 100) -> str:
     return text if len(text) <= limit else f"{text[:half]}…{text[-half:]}"
 
 
+def listed(items: Sequence[str], most: int) -> str:
+    """The first of some items, and how many more there are.
+
+    >>> listed(["`a`", "`b`", "`c`"], 2)
+    '`a`, `b` and 1 more'
+    """
+    hidden = len(items) - most
+    return ", ".join(items[:most]) + (f" and {hidden} more" if hidden > 0 else "")
+
+
+def named(names: Iterable[str], most: int) -> str:
+    """`listed` for names, in backticks."""
+    return listed([f"`{name}`" for name in names], most)
+
+
 def name_hint(name: str, known: Iterable[str], what: str) -> str:
     """A hint for an unknown name: the nearest known one, then at most ten that exist.
 
@@ -160,7 +175,6 @@ def name_hint(name: str, known: Iterable[str], what: str) -> str:
     """
     names = sorted(known)
     close = nearest(name, names)
-    shown = ", ".join(f"`{shorten(item, 60)}`" for item in names[:10])
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    listing = f"{what}: {shown}{more}" if names else f"there are no {what}"
+    shown = listed([f"`{shorten(item, 60)}`" for item in names], 10)
+    listing = f"{what}: {shown}" if names else f"there are no {what}"
     return f"did you mean `{close}`? {listing}" if close else listing

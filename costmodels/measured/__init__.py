@@ -18,7 +18,7 @@ from planner.costmodels.measured.matching import Match, Request, finished, match
 from planner.costs.cost_file import MeasuredHost
 from planner.costs.cost_table import CostContext, HostCosts
 from planner.costs.profile_file import NodeTiming, Profile, read_profile
-from planner.errors import MAX_LISTED, PlannerError, PluginError, raise_all, shorten
+from planner.errors import MAX_LISTED, PlannerError, PluginError, named, raise_all, shorten
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import operator_signature
 
@@ -114,15 +114,15 @@ def _gaps(
 
 def _unpriced(host: str, names: Sequence[str], where: str, hint: str) -> Iterator[PlannerError]:
     if names:
-        text = f"host `{host}` has no measurement of {_listed(names)}"
+        text = f"host `{host}` has no measurement of {named(names, MAX_LISTED)}"
         yield PluginError(text, code="PLN306", where=where, hint=hint)
 
 
 def _one_way(host: str, names: Sequence[str], where: str) -> Iterator[PlannerError]:
     if names:
         yield PluginError(
-            f"host `{host}` has no backward seconds for {_listed(names)}, expected some wherever "
-            "training runs a backward pass",
+            f"host `{host}` has no backward seconds for {named(names, MAX_LISTED)}, "
+            "expected some wherever training runs a backward pass",
             code="PLN307",
             where=where,
             hint="measure it with `--backward measure` or `--backward ratio`",
@@ -256,9 +256,3 @@ def _estimated(what: str, n: int, of: int, methods: Sequence[str]) -> Iterator[s
 
 def _count(n: int, what: str) -> str:
     return f"1 {what}" if n == 1 else f"{n} {what}s"
-
-
-def _listed(names: Sequence[str]) -> str:
-    quoted = [f"`{name}`" for name in names[:MAX_LISTED]]
-    hidden = len(names) - len(quoted)
-    return ", ".join(quoted) + (f" and {hidden} more" if hidden else "")

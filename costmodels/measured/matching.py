@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from planner.costs.profile_file import Engine, Measurement, Profile
-from planner.errors import MAX_LISTED, PlannerError, PluginError, shorten
+from planner.errors import MAX_LISTED, PlannerError, PluginError, listed, shorten
 from planner.graphs.graph import Graph
 from planner.graphs.signatures import (
     gradient_digest,
@@ -274,7 +274,7 @@ def _listed(items: Iterable[T], show: Callable[[T], str] = str) -> str:
     """`a, b and 3 more`, or `a and b`."""
     shown = [show(item) for item in items]
     if len(shown) > MAX_LISTED:
-        return f"{', '.join(shown[:MAX_LISTED])} and {len(shown) - MAX_LISTED} more"
+        return listed(shown, MAX_LISTED)
     return " and ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part)
 
 

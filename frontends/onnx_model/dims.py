@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from planner.drafts.frontend import InputSpec, LoadOptions, parse_input_spec
-from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
+from planner.errors import GraphError, InputError, PlannerError, listed, name_hint, raise_all
 from planner.frontends.onnx_model.tensors import DTYPES
 
 _CODES = {name: code for code, name in DTYPES.items()}
@@ -234,10 +234,9 @@ def _check_bound(inputs: Iterable[onnx.ValueInfoProto], where: str) -> None:
                 )
                 remedies[f"`--input '{value.name}:{dtype}[{shape}]'`"] = "inputs=[…]"
     if missing:
-        shown = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if missing[20:] else "")
         flags, keywords = " ".join(remedies), ", ".join(dict.fromkeys(remedies.values()))
         raise GraphError(
-            f"symbolic dimensions have no value: {shown}",
+            f"symbolic dimensions have no value: {listed(missing, 20)}",
             code="PLN205",
             where=where,
             hint=f"bind them with {flags}; in Python: `planner.load(…, {keywords})`",

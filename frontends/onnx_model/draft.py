@@ -15,7 +15,7 @@ from planner.drafts.draft import (
     Operand,
     OperandKind,
 )
-from planner.errors import GraphError, PlannerError, raise_all
+from planner.errors import GraphError, PlannerError, listed, raise_all
 from planner.frontends.onnx_model.nodes import Node
 from planner.frontends.onnx_model.parameters import Parameters
 from planner.frontends.onnx_model.tensors import DTYPES
@@ -264,7 +264,8 @@ def check_sized(
     if shapeless:
         problems.append(
             GraphError(
-                f"the shapes of {len(shapeless)} tensors are unknown: {_listed(shapeless)}",
+                f"the shapes of {len(shapeless)} tensors are unknown: "
+                + listed(shapeless, _MAX_LISTED),
                 code="PLN207",
                 where=where,
                 hint="bind dimensions with `--dim NAME=SIZE`, export with static shapes, or "
@@ -274,14 +275,9 @@ def check_sized(
     if untyped:
         problems.append(
             GraphError(
-                f"only dense tensors can cross a link: {_listed(untyped)}",
+                f"only dense tensors can cross a link: {listed(untyped, _MAX_LISTED)}",
                 code="PLN210",
                 where=where,
             )
         )
     raise_all(problems)
-
-
-def _listed(items: list[str]) -> str:
-    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
-    return ", ".join(items[:_MAX_LISTED]) + more

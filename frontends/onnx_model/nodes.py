@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from planner.errors import GraphError, InputError
+from planner.errors import GraphError, InputError, listed
 from planner.frontends.onnx_model.tensors import TensorChecker, attribute_tensors
 from planner.graphs.operators import AttributeValue
 from planner.graphs.orders import topological_order
@@ -228,8 +228,7 @@ def _name_all(nodes: list[Node]) -> list[str]:
         used.add(name)
     if not renamed:
         return []
-    more = f" and {len(renamed) - 5} more" if len(renamed) > 5 else ""
-    return [f"renamed operators whose name was taken: {', '.join(renamed[:5])}{more}"]
+    return [f"renamed operators whose name was taken: {listed(renamed, 5)}"]
 
 
 def _sorted(nodes: list[Node], producer: Mapping[str, int]) -> list[Node]:

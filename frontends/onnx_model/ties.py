@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from planner.drafts.draft import Draft, DraftOperator, DraftParameter, OperandKind
+from planner.errors import listed
 from planner.files.globs import matching
 from planner.frontends.onnx_model.parameters import Role, role_at
 
@@ -166,9 +167,8 @@ def _fresh_name(name: str, number: int, taken: set[str]) -> str:
 def _note(split: list[tuple[DraftParameter, int, int]]) -> str:
     vectors = f"{len(split)} parameter{'s' if len(split) > 1 else ''}"
     n_readers, n_copies = sum(s[1] for s in split), sum(s[2] for s in split)
-    shown = ", ".join(f"`{parameter.name}`" for parameter, _, _ in split[:5])
-    more = f" and {len(split) - 5} more" if len(split) > 5 else ""
+    shown = listed([f"`{parameter.name}`" for parameter, _, _ in split], 5)
     return (
-        f"separated {vectors} with {n_readers} readers into {n_copies} ({shown}{more}): exporters "
+        f"separated {vectors} with {n_readers} readers into {n_copies} ({shown}): exporters "
         "merge equal values; `--tied GLOB` keeps one together"
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from planner.drafts.frontend import InputSpec, LoadOptions, parse_input_spec
-from planner.errors import GraphError, InputError, PlannerError, name_hint, raise_all
+from planner.errors import GraphError, InputError, PlannerError, listed, name_hint, raise_all
 from planner.frontends.torch_export.raw import Size
 from planner.frontends.torch_export.sizes import (
     BadExpression,
@@ -214,10 +214,9 @@ class _Binder:
                     number = hints.get(name, _DEFAULT_HINT)
                     remedies[f"`--dim {name}={number}`"] = f'dims={{"{name}": {number}}}'
         if missing:
-            more = f" and {len(missing) - 20} more" if missing[20:] else ""
             flags, keywords = " ".join(remedies), ", ".join(dict.fromkeys(remedies.values()))
             raise GraphError(
-                f"symbolic dimensions have no value: {', '.join(missing[:20])}{more}",
+                f"symbolic dimensions have no value: {listed(missing, 20)}",
                 code="PLN205",
                 where=self.where,
                 hint=f"bind them with {flags}; in Python: `planner.load(…, {keywords})`",

@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from planner.drafts.frontend import LoadOptions, SplitPlan
-from planner.errors import PlanError
+from planner.errors import PlanError, named
 from planner.frontends.torch_parts.checks import (
     mark_writes,
     refuse_custom_gradients,
@@ -88,10 +88,9 @@ def _hosts_of_steps(program: Program, plan: SplitPlan, names: Mapping[str, str])
     mine, theirs = set(graph.operator_index), set(plan.placement)
     if mine != theirs:
         odd = sorted(mine ^ theirs)
-        shown = ", ".join(f"`{name}`" for name in odd[:_MAX_LISTED])
-        more = f" and {len(odd) - _MAX_LISTED} more" if len(odd) > _MAX_LISTED else ""
+        shown = named(odd, _MAX_LISTED)
         raise PlanError(
-            f"the plan is for another module: only one of the two has {shown}{more}",
+            f"the plan is for another module: only one of the two has {shown}",
             code="PLN431",
             where="plan",
             hint="plan with `planner.load(module, inputs)`, in the same mode",

@@ -16,7 +16,7 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.drafts.frontend import LoadOptions
-from planner.errors import GraphError
+from planner.errors import GraphError, listed
 from planner.files.globs import matching
 from planner.frontends.torch_programs.forms import attributes, no_weights
 from planner.frontends.torch_programs.names import operator_names
@@ -202,10 +202,9 @@ def _check_types(program: Program, values: Mapping[str, Value], where: str) -> N
     """
     odd = [value for value in values.values() if value.dtype not in BITS]
     if odd:
-        shown = ", ".join(f"`{value.name}` ({value.dtype})" for value in odd[:_MAX_LISTED])
-        more = f" and {len(odd) - _MAX_LISTED} more" if len(odd) > _MAX_LISTED else ""
+        shown = listed([f"`{value.name}` ({value.dtype})" for value in odd], _MAX_LISTED)
         raise GraphError(
-            f"only dense tensors of known types can cross a link: {shown}{more}",
+            f"only dense tensors of known types can cross a link: {shown}",
             code="PLN210",
             where=where,
         )

@@ -18,7 +18,7 @@ from planner.drafts.draft import (
     OperandKind,
 )
 from planner.drafts.indexing import index_draft
-from planner.errors import GraphError
+from planner.errors import GraphError, named
 from planner.graphs.dtypes import is_floating
 from planner.graphs.graph import Graph
 from planner.graphs.operations import REARRANGING
@@ -226,9 +226,8 @@ def drop_dead_ends(draft: Draft) -> None:
     draft.operators = kept[::-1]
     unread = [p.name for p in draft.parameters if p.name not in read]
     if unread:
-        shown = ", ".join(f"`{name}`" for name in unread[:5])
-        more = f" and {len(unread) - 5} more" if len(unread) > 5 else ""
-        draft.warnings.append(f"dropped parameters that nobody reads: {shown}{more}")
+        shown = named(unread, 5)
+        draft.warnings.append(f"dropped parameters that nobody reads: {shown}")
         draft.parameters = [p for p in draft.parameters if p.name in read]
     draft.inputs = [t for t in draft.inputs if t.name in needed]
     if not draft.operators:

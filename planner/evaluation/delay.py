@@ -21,7 +21,7 @@ from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.rule_names import no_such_host, spelt_out
 from planner.costs.scenario import Scenario
-from planner.errors import PlanError, PlannerError, name_hint, raise_all
+from planner.errors import PlanError, PlannerError, name_hint, named, raise_all
 from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 
@@ -110,9 +110,8 @@ def resolve_placement(
         placement = spelt_out(graph, placement, names, problems)
     missing = [op.name for op in graph.operators if op.name not in placement]
     if missing:
-        shown = ", ".join(f"`{name}`" for name in missing[:20])
-        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
-        text = f"the placement lacks {len(missing)} operators: {shown}{more}"
+        shown = named(missing, 20)
+        text = f"the placement lacks {len(missing)} operators: {shown}"
         problems.append(PlanError(text, code="PLN402", where="placement"))
     result = np.zeros(len(graph.operators), np.int64)
     for operator, host in placement.items():

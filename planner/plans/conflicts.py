@@ -20,7 +20,7 @@ import numpy as np
 from planner.arrays import IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Objective, Rules, Scenario
-from planner.errors import PlanError, SolverError
+from planner.errors import PlanError, SolverError, listed
 from planner.graphs.graph import Graph
 from planner.plans.solving import solve
 from planner.problems.formulation import formulate
@@ -308,11 +308,9 @@ def _rule_clauses(graph: Graph, scenario: Scenario) -> Iterator[str]:
         yield f"`{graph.tensors[tensor].name}` may not cross a link"
     for group in rules.together:
         names = [f"`{graph.operators[operator].name}`" for operator in group]
-        shown = ", ".join(names[:MAX_NAMED])
-        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         kernel = scenario.kernel_clause(group)
         why = "kept together" if kernel is None else f"together: {kernel}"
-        yield f"{shown}{more} are {why}"
+        yield f"{listed(names, MAX_NAMED)} are {why}"
 
 
 def _figures(problem: Problem, hosts: Sequence[int]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from planner.costs.cost_file import Costs
 from planner.costs.cost_table import CostTable
 from planner.costs.pricing import priced
 from planner.costs.scenario import Scenario
-from planner.errors import PlanError, PlannerError
+from planner.errors import PlanError, PlannerError, named
 from planner.evaluation.delay import resolve_placement, violations
 from planner.graphs.graph import Graph
 from planner.plans.plan_file import Plan
@@ -87,9 +87,8 @@ def _operators(plan: Plan, graph: Graph) -> Iterator[str]:
     new = [op.name for op in graph.operators if op.name not in plan.placement]
     for names, what in ((gone, "not in this graph"), (new, "not in the plan")):
         if names:
-            shown = ", ".join(f"`{name}`" for name in names[:MAX_NAMED])
-            more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-            yield f"{shown}{more} {'is' if len(names) == 1 else 'are'} {what}"
+            shown = named(names, MAX_NAMED)
+            yield f"{shown} {'is' if len(names) == 1 else 'are'} {what}"
 
 
 def _facts(plan: Plan, facts: Entries) -> Iterator[str]:

@@ -15,7 +15,7 @@ from planner.costs.profile_file import (
     Timing,
     WholeTiming,
 )
-from planner.errors import MeasuringError, shorten
+from planner.errors import MeasuringError, listed, shorten
 from planner.graphs.flop_rules import Traffic
 from planner.graphs.graph import Graph
 from planner.graphs.operations import rule_of
@@ -163,11 +163,8 @@ def refuse_untimed(attribution: Attribution, where: str, hint: str) -> None:
         if not attribution.is_timed(index) and not is_free[index]
     ]
     if names:
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         text = f"says nothing about {_count(len(names), 'operator')} of `{graph.name}`: "
-        raise MeasuringError(
-            text + ", ".join(names[:10]) + more, code="PLN613", where=where, hint=hint
-        )
+        raise MeasuringError(text + listed(names, 10), code="PLN613", where=where, hint=hint)
 
 
 def refuse_other_model(graph: Graph, unknown: Sequence[str], n_kernels: int, where: str) -> None:
@@ -293,18 +290,16 @@ def _own_notes(attribution: Attribution, untimed: Sequence[str]) -> list[str]:
     lost_s = sum(kernel.typical_s for kernel in attribution.unplaced)
     if attribution.unplaced:
         share = lost_s / (lost_s + attribution.placed_s())
-        shown = ", ".join(f"`{shorten(k.name, 60)}`" for k in attribution.unplaced[:5])
-        more = f" and {len(attribution.unplaced) - 5} more" if attribution.unplaced[5:] else ""
+        shown = listed([f"`{shorten(k.name, 60)}`" for k in attribution.unplaced], 5)
         notes.append(
             f"{share:.1%} of the time is that of {_count(len(attribution.unplaced), 'kernel')} of "
-            f"no operator, and was spread over all: {shown}{more}"
+            f"no operator, and was spread over all: {shown}"
         )
     if untimed:
-        shown = ", ".join(f"`{shorten(name, 60)}`" for name in untimed[:5])
-        more = f" and {len(untimed) - 5} more" if untimed[5:] else ""
+        shown = listed([f"`{shorten(name, 60)}`" for name in untimed], 5)
         notes.append(
             f"{_count(len(untimed), 'operator')} without a time, as views are and what is computed "
-            f"beforehand, counted as free: {shown}{more}"
+            f"beforehand, counted as free: {shown}"
         )
     return notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from planner.errors import MeasuringError
+from planner.errors import MeasuringError, listed
 from planner.measuring.imports.pipedream import Layer, LayerGraph
 
 _LINEAR = re.compile(r"Linear\(in_features=(?P<n_in>[1-9]\d*), out_features=(?P<n_out>[1-9]\d*)")
@@ -35,20 +35,18 @@ def complete_sizes(graph: LayerGraph, where: str) -> tuple[dict[str, int], list[
                     sizes[name] = rule(graph, readers, sizes, name)
     lost = [f"`{name}` ({graph.layers[name].op})" for name in missing if not sizes[name]]
     if lost:
-        more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
         raise MeasuringError(
-            f"`activation_size` of layers that produce a tensor is 0: {', '.join(lost[:10])}{more}",
+            f"`activation_size` of layers that produce a tensor is 0: {listed(lost, 10)}",
             code="PLN615",
             where=where,
             hint="write the bytes of the tensor into the file; 0 would make it free to send",
         )
     if not missing:
         return sizes, []
-    shown = ", ".join(f"`{name}` {sizes[name]:,}" for name in missing[:10])
-    more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+    shown = listed([f"`{name}` {sizes[name]:,}" for name in missing], 10)
     return sizes, [
         f"`activation_size` is 0 where a tensor is produced; these bytes follow from neighbours: "
-        f"{shown}{more}"
+        f"{shown}"
     ]
 
 
