@@ -1,4 +1,4 @@
-"""Types of arrays, and CSR: rows of many lengths as one array and where each of them starts."""
+"""Types of arrays; CSR: rows of many lengths as one array and where each starts; disjoint sets."""
 
 from __future__ import annotations
 
@@ -26,3 +26,27 @@ def csr(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
     np.cumsum([len(row) for row in rows], out=indptr[1:])
     flat = np.fromiter((item for row in rows for item in row), np.int64, int(indptr[-1]))
     return indptr, flat
+
+
+class DisjointSets:
+    """The numbers from 0 to `n` - 1 in sets that are joined (union-find, halving paths)."""
+
+    def __init__(self, n: int) -> None:
+        self._parent = list(range(n))
+
+    def find(self, item: int) -> int:
+        """The smallest member of its set."""
+        parent = self._parent
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    def join(self, one: int, other: int) -> None:
+        """Make one set of those of two items."""
+        low, high = sorted((self.find(one), self.find(other)))
+        self._parent[high] = low
+
+    def labels(self) -> IntArray:
+        """`find` of every item; shape [n]."""
+        return np.array([self.find(item) for item in range(len(self._parent))], np.int64)

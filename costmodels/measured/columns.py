@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.arrays import BoolArray, FloatArray
+from planner.arrays import BoolArray, DisjointSets, FloatArray
 from planner.costs.profile_file import Measurement
 from planner.graphs.graph import Graph
 
@@ -25,24 +25,19 @@ class Columns:
 
 def groups_of(graph: Graph, measurements: Sequence[Measurement]) -> list[tuple[int, ...]]:
     """Operators that ran as one in any measurement, ascending; overlapping ones are joined."""
-    root: dict[int, int] = {}
-
-    def find(operator: int) -> int:
-        while root.setdefault(operator, operator) != operator:
-            operator = root[operator]
-        return operator
-
+    sets = DisjointSets(len(graph.operators))
+    joined: set[int] = set()
     for measurement in measurements:
         for group in measurement.groups:
-            members = [graph.operator_index.get(name, -1) for name in group.nodes]
-            first, *others = [m for m in members if m >= 0] or [-1]
-            for other in others:
-                one, two = sorted((find(first), find(other)))
-                root[two] = one
+            known = [graph.operator_index.get(name, -1) for name in group.nodes]
+            members = [operator for operator in known if operator >= 0]
+            for other in members[1:]:
+                sets.join(members[0], other)
+                joined |= {members[0], other}
     found: dict[int, list[int]] = {}
-    for operator in sorted(root):
-        found.setdefault(find(operator), []).append(operator)
-    return [tuple(members) for members in found.values()]
+    for operator in sorted(joined):
+        found.setdefault(sets.find(operator), []).append(operator)
+    return [tuple(operators) for operators in found.values()]
 
 
 def columns_of(

@@ -9,7 +9,7 @@ from math import frexp
 
 import numpy as np
 
-from planner.arrays import IntArray
+from planner.arrays import DisjointSets, IntArray
 from planner.costs.cost_table import CostTable
 from planner.costs.scenario import Objective, Scenario
 from planner.graphs.graph import Graph
@@ -106,18 +106,11 @@ def n_probes(n_operators: int) -> int:
 
 def ties(graph: Graph, scenario: Scenario) -> IntArray:
     """Which operators no rule lets apart: the same number for those; shape [operators]."""
-    root = list(range(len(graph.operators)))
-
-    def find(operator: int) -> int:
-        while root[operator] != operator:
-            root[operator] = root[root[operator]]
-            operator = root[operator]
-        return operator
-
+    sets = DisjointSets(len(graph.operators))
     for first, *others in _groups(graph, scenario):
         for other in others:
-            root[find(other)] = find(first)
-    return np.array([find(operator) for operator in root], np.int64)
+            sets.join(first, other)
+    return sets.labels()
 
 
 def _groups(graph: Graph, scenario: Scenario) -> Iterator[tuple[int, ...]]:

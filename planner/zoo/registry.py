@@ -13,7 +13,7 @@ from planner.zoo.layers import Network
 MAX_BATCH = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """An entry of the zoo.
 
@@ -32,93 +32,41 @@ class Architecture:
     max_sequence: int | None = None
 
 
-RESNET_PAPER = "He et al., 2015, arXiv:1512.03385"
+_IMAGES = "3x224x224 images, 1000 classes"
+_RESNETS = "He et al., 2015, arXiv:1512.03385"
 
 _ENTRIES = (
-    Architecture(
-        name="lenet5",
-        define=convnets.lenet5,
-        description="LeNet-5, 1x32x32 images, 10 classes",
-        reference="LeCun et al., 1998, Gradient-based learning applied to document recognition",
-    ),
-    Architecture(
-        name="alexnet",
-        define=convnets.alexnet,
-        description="AlexNet (one column), 3x224x224 images, 1000 classes",
-        reference="Krizhevsky, 2014, arXiv:1404.5997",
-    ),
-    Architecture(
-        name="vgg16",
-        define=convnets.vgg16,
-        description="VGG-16, 3x224x224 images, 1000 classes",
-        reference="Simonyan and Zisserman, 2014, arXiv:1409.1556",
-    ),
-    *(
-        Architecture(
-            name=f"resnet{depth}",
-            define=define,
-            description=f"ResNet-{depth}, 3x224x224 images, 1000 classes",
-            reference=RESNET_PAPER,
-        )
-        for depth, define in (
-            (18, residual.resnet18),
-            (34, residual.resnet34),
-            (50, residual.resnet50),
-            (101, residual.resnet101),
-            (152, residual.resnet152),
-        )
-    ),
-    Architecture(
-        name="googlenet",
-        define=branched.googlenet,
-        description="GoogLeNet without auxiliary heads, 3x224x224 images, 1000 classes",
-        reference="Szegedy et al., 2014, arXiv:1409.4842",
-    ),
-    Architecture(
-        name="densenet121",
-        define=branched.densenet121,
-        description="DenseNet-121, 3x224x224 images, 1000 classes",
-        reference="Huang et al., 2016, arXiv:1608.06993",
-    ),
-    Architecture(
-        name="mobilenet_v2",
-        define=convnets.mobilenet_v2,
-        description="MobileNetV2 1.0, 3x224x224 images, 1000 classes",
-        reference="Sandler et al., 2018, arXiv:1801.04381",
-    ),
-    Architecture(
-        name="squeezenet1_1",
-        define=convnets.squeezenet1_1,
-        description="SqueezeNet 1.1, 3x224x224 images, 1000 classes",
-        reference="Iandola et al., 2016, arXiv:1602.07360",
-    ),
-    Architecture(
-        name="unet",
-        define=convnets.unet,
-        description="U-Net (padded, batch-normalised), 3x256x256 images, 2 classes per pixel",
-        reference="Ronneberger et al., 2015, arXiv:1505.04597",
-    ),
-    Architecture(
-        name="vit_b_16",
-        define=transformers.vit_b_16,
-        description="ViT-B/16, 3x224x224 images, 1000 classes",
-        reference="Dosovitskiy et al., 2020, arXiv:2010.11929",
-    ),
-    Architecture(
-        name="gpt2",
-        define=transformers.gpt2,
-        description="GPT-2 (124M, tied embedding), up to 1024 tokens",
-        reference="Radford et al., 2019, Language models are unsupervised multitask learners",
-        max_sequence=transformers.GPT2_MAX_SEQUENCE,
-    ),
-    Architecture(
-        name="bert_base",
-        define=transformers.bert_base,
-        description="BERT-base uncased with pooler, up to 512 tokens",
-        reference="Devlin et al., 2018, arXiv:1810.04805",
-        max_sequence=transformers.BERT_MAX_SEQUENCE,
-    ),
-)
+    Architecture("lenet5", convnets.lenet5, "LeNet-5, 1x32x32 images, 10 classes",
+                 "LeCun et al., 1998, Gradient-based learning applied to document recognition"),
+    Architecture("alexnet", convnets.alexnet, f"AlexNet (one column), {_IMAGES}",
+                 "Krizhevsky, 2014, arXiv:1404.5997"),
+    Architecture("vgg16", convnets.vgg16, f"VGG-16, {_IMAGES}",
+                 "Simonyan and Zisserman, 2014, arXiv:1409.1556"),
+    Architecture("resnet18", residual.resnet18, f"ResNet-18, {_IMAGES}", _RESNETS),
+    Architecture("resnet34", residual.resnet34, f"ResNet-34, {_IMAGES}", _RESNETS),
+    Architecture("resnet50", residual.resnet50, f"ResNet-50, {_IMAGES}", _RESNETS),
+    Architecture("resnet101", residual.resnet101, f"ResNet-101, {_IMAGES}", _RESNETS),
+    Architecture("resnet152", residual.resnet152, f"ResNet-152, {_IMAGES}", _RESNETS),
+    Architecture("googlenet", branched.googlenet, f"GoogLeNet without auxiliary heads, {_IMAGES}",
+                 "Szegedy et al., 2014, arXiv:1409.4842"),
+    Architecture("densenet121", branched.densenet121, f"DenseNet-121, {_IMAGES}",
+                 "Huang et al., 2016, arXiv:1608.06993"),
+    Architecture("mobilenet_v2", convnets.mobilenet_v2, f"MobileNetV2 1.0, {_IMAGES}",
+                 "Sandler et al., 2018, arXiv:1801.04381"),
+    Architecture("squeezenet1_1", convnets.squeezenet1_1, f"SqueezeNet 1.1, {_IMAGES}",
+                 "Iandola et al., 2016, arXiv:1602.07360"),
+    Architecture("unet", convnets.unet,
+                 "U-Net (padded, batch-normalised), 3x256x256 images, 2 classes per pixel",
+                 "Ronneberger et al., 2015, arXiv:1505.04597"),
+    Architecture("vit_b_16", transformers.vit_b_16, f"ViT-B/16, {_IMAGES}",
+                 "Dosovitskiy et al., 2020, arXiv:2010.11929"),
+    Architecture("gpt2", transformers.gpt2, "GPT-2 (124M, tied embedding), up to 1024 tokens",
+                 "Radford et al., 2019, Language models are unsupervised multitask learners",
+                 transformers.GPT2_MAX_SEQUENCE),
+    Architecture("bert_base", transformers.bert_base,
+                 "BERT-base uncased with pooler, up to 512 tokens",
+                 "Devlin et al., 2018, arXiv:1810.04805", transformers.BERT_MAX_SEQUENCE),
+)  # fmt: skip
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {entry.name: entry for entry in _ENTRIES}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.arrays import IntArray
+from planner.arrays import DisjointSets, IntArray
 from planner.solvers.pivots.layout import Layout
 
 if TYPE_CHECKING:
@@ -63,17 +63,8 @@ def join(groups: IntArray, follower: IntArray) -> IntArray:
     """Groups with those of each operator and its follower (-1: none) united; numbered from 0."""
     before = np.flatnonzero(follower >= 0)
     one, other = groups[before], groups[follower[before]]
-    parent = list(range(int(groups.max(initial=-1)) + 1))
-
-    def root(group: int) -> int:
-        while parent[group] != group:
-            parent[group] = parent[parent[group]]
-            group = parent[group]
-        return group
-
+    sets = DisjointSets(int(groups.max(initial=-1)) + 1)
     for a, b in zip(one[one != other].tolist(), other[one != other].tolist(), strict=True):
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    roots = np.array([root(group) for group in range(len(parent))], np.int64)
-    _, numbered = np.unique(roots[groups], return_inverse=True)
+        sets.join(a, b)
+    _, numbered = np.unique(sets.labels()[groups], return_inverse=True)
     return numbered.astype(np.int64)

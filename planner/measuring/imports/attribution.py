@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from planner.arrays import DisjointSets
 from planner.costs.profile_file import (
     MAX_SECONDS,
     Engine,
@@ -59,7 +60,7 @@ class Attribution:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._parent = list(range(len(graph.operators)))
+        self._sets = DisjointSets(len(graph.operators))
         self._kernels: list[tuple[Kernel, int]] = []
         self._latest: dict[int, int] = {}
         self._reasons: list[tuple[int, str]] = []
@@ -74,13 +75,13 @@ class Attribution:
         first = members[0]
         self._kernels.append((kernel, first))
         for member in members:
-            self._unite(first, member)
+            self._sets.join(first, member)
             self._latest[member] = max(position, self._latest.get(member, -1))
         self._reasons.append((first, f"{how} `{shorten(kernel.name, 60)}`"))
 
     def join(self, operator: int, other: int) -> None:
         """Guess that an operator without a kernel ran in that of another."""
-        self._unite(other, operator)
+        self._sets.join(other, operator)
         self._latest[operator] = self._latest[other]
         name = self.graph.operators[operator].name
         self._reasons.append((other, f"guessed: `{shorten(name, 60)}` has no time of its own"))
@@ -93,17 +94,6 @@ class Attribution:
         """When the last of its kernels ran, as `place` was told."""
         return self._latest[operator]
 
-    def root(self, operator: int) -> int:
-        """The representative of its group."""
-        while self._parent[operator] != operator:
-            self._parent[operator] = self._parent[self._parent[operator]]
-            operator = self._parent[operator]
-        return operator
-
-    def _unite(self, one: int, other: int) -> None:
-        low, high = sorted((self.root(one), self.root(other)))
-        self._parent[high] = low
-
     def placed_s(self) -> float:
         """Seconds that are charged to operators."""
         return sum(kernel.typical_s for kernel, _ in self._kernels)
@@ -112,21 +102,21 @@ class Attribution:
         """Timed operators by representative, ascending."""
         found: dict[int, list[int]] = {}
         for operator in sorted(self._latest):
-            found.setdefault(self.root(operator), []).append(operator)
+            found.setdefault(self._sets.find(operator), []).append(operator)
         return found
 
     def kernels(self) -> dict[int, list[Kernel]]:
         """Kernels by representative."""
         found: dict[int, list[Kernel]] = {}
         for kernel, operator in self._kernels:
-            found.setdefault(self.root(operator), []).append(kernel)
+            found.setdefault(self._sets.find(operator), []).append(kernel)
         return found
 
     def reasons(self) -> dict[int, str]:
         """Why the operators of a group are together, by representative."""
         found: dict[int, dict[str, None]] = {}
         for operator, reason in self._reasons:
-            found.setdefault(self.root(operator), {})[reason] = None
+            found.setdefault(self._sets.find(operator), {})[reason] = None
         texts = {root: list(lines) for root, lines in found.items()}
         return {
             root: "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if lines[4:] else "")
