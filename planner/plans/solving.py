@@ -16,6 +16,8 @@ from planner.solvers.segments.suitability import reason_against
 
 AUTO = "auto"
 NO_LIMITS = Limits()
+OPTIMUM = Limits(gap=0.0)
+"""What who leaves the choice of a solver to us wants."""
 
 
 def choose(problem: Problem) -> str:
@@ -44,11 +46,25 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
             problem.
         PluginError: If there is no such solver, or it lacks a dependency.
     """
-    chosen = SOLVERS.get(choose(problem) if solver == AUTO else solver, where="solver")
-    limits = limits or NO_LIMITS
+    if solver != AUTO:
+        return run(SOLVERS.get(solver, where="solver"), problem, limits or NO_LIMITS)
+    chosen = SOLVERS.get(choose(problem), where="solver")
+    if limits is not None:
+        gap = OPTIMUM.gap if limits.gap is None else limits.gap
+        engine = limits.engine if chosen.capabilities.runs_engines else None
+        limits = replace(limits, gap=gap, engine=engine)
+    return run(chosen, problem, limits or OPTIMUM)
+
+
+def run(chosen: Solver, problem: Problem, limits: Limits = NO_LIMITS) -> Solution:
+    """What `solve` does once a solver is chosen, registered or not.
+
+    Raises:
+        PlanError: As `solve`.
+    """
     problem.constraints.require_feasible()
     _check_capabilities(chosen, problem)
-    if limits.engine is not None and solver != AUTO and not chosen.capabilities.runs_engines:
+    if limits.engine is not None and not chosen.capabilities.runs_engines:
         raise PlanError(
             f"solver `{chosen.name}` runs no other program, so there is no choice of one",
             code="PLN405",
@@ -58,8 +74,6 @@ def solve(problem: Problem, solver: str = AUTO, *, limits: Limits | None = None)
     memory = problem.memory
     if memory is not None and memory.least_bytes > memory.limits.sum():
         raise nothing_fits()
-    if solver == AUTO and limits.gap is None:
-        limits = replace(limits, gap=0.0)  # whoever leaves the choice to us wants the optimum
     started = time.perf_counter()
     solution = chosen.solve(problem, limits=limits)
     if isinstance(solution.certificate, DeferredCertificate):

@@ -7,9 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field
 
-from planner.costs.cost_table import CostContext, HostCosts
-from planner.files.documents import StrictModel
-from planner.graphs.graph import Graph
+from planner.plugins import CostContext, Graph, HostCosts, StrictModel
 
 
 class PerByteOptions(StrictModel):

@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from planner.drafts.assembly import assemble
-from planner.drafts.draft import (
+from planner.plugins import (
     Draft,
     DraftOperator,
     DraftParameter,
     DraftTensor,
+    Graph,
+    InputError,
+    LoadOptions,
     Operand,
     OperandKind,
+    PlannerError,
+    assemble,
+    raise_all,
+    read_bytes,
 )
-from planner.drafts.frontend import LoadOptions
-from planner.errors import InputError, PlannerError, raise_all
-from planner.files.documents import read_bytes
-from planner.graphs.graph import Graph
 
 
 class Chain:

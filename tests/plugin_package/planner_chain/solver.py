@@ -6,9 +6,7 @@ import time
 
 import numpy as np
 
-from planner.problems.feasibility import feasible_extremes
-from planner.problems.problem import Problem
-from planner.problems.solution import Capabilities, Certificate, Limits, Solution, Status
+from planner.plugins import Capabilities, Certificate, Limits, Problem, Solution, Status
 
 
 class RandomFeasible:
@@ -22,7 +20,7 @@ class RandomFeasible:
         """Place every operator; no proof."""
         start = time.perf_counter()
         rules = problem.constraints
-        latest, earliest = feasible_extremes(rules)
+        latest, earliest = rules.extremes
         drawn = np.random.default_rng(0).integers(0, problem.n_hosts, problem.n_operators)
         # Every rule is `before` not after `after`, and the latest placement keeps them all: so
         # nothing has to move beyond it.
