@@ -20,14 +20,16 @@ test: $(STAMP) lint types
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python tools/check_imports.py
 
 types: $(STAMP)
 	$(BIN)/python tools/check_types.py
 
-# Write the JSON Schemas from the types that read the files, and the page of error codes.
+# Write the JSON Schemas from the types that read the files, the page of error codes, and the rooms.
 schemas: $(STAMP)
 	$(BIN)/python -m planner.cli.schemas schemas
 	$(BIN)/python tools/error_page.py docs/errors.md
+	$(BIN)/python tools/draw_rooms.py docs/architecture.md
 
 # What README's figures come from, about ten minutes. Only on an idle machine are times what they say.
 bench: $(STAMP)

@@ -1,4 +1,7 @@
-"""Installed as `planner.costmodels`; see `[tool.setuptools.package-dir]` in pyproject.toml."""
+"""What prices operators on a host: by rows, by hardware, by measurements.
+
+Installed as `planner.costmodels`; see `[tool.setuptools.package-dir]` in pyproject.toml.
+"""
 
 # In a checkout's root `import costmodels` works too, and would make a second copy of every class.
 if __name__ != "planner.costmodels":

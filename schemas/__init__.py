@@ -1,4 +1,7 @@
-"""Installed as `planner.schemas`; see `[tool.setuptools.package-dir]` in pyproject.toml."""
+"""JSON Schemas of the file formats, written from the types that read the files.
+
+Installed as `planner.schemas`; see `[tool.setuptools.package-dir]` in pyproject.toml.
+"""
 
 # In a checkout's root `import schemas` works too, and would make a second copy of every class.
 if __name__ != "planner.schemas":
