@@ -1,4 +1,4 @@
-"""Hold the imports against the contracts of `.importlinter`, and fail unless every file was read."""
+"""Hold the imports against the contracts of `.importlinter`; fail unless every file was read."""
 
 from __future__ import annotations
 
