@@ -1,4 +1,4 @@
-"""Who finds placements: exact solvers, integer programs and policies, and what several of them share.
+"""Who finds placements: exact solvers, integer programs, policies, and what several of them share.
 
 Installed as `planner.solvers`; see `[tool.setuptools.package-dir]` in pyproject.toml.
 """
