@@ -1,5 +1,4 @@
-"""A model as a frontend reads it: by name, not yet checked. `planner.drafts.assembly` makes the
-Graph."""
+"""A model as a frontend reads it: by name, not yet checked; `assembly` makes a graph of it."""
 
 from __future__ import annotations
 

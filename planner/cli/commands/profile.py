@@ -127,8 +127,7 @@ def command(model: str | None, **values: Any) -> int:  # fmt: skip
 
 
 def present_providers() -> list[str]:
-    """The execution providers of the installed onnxruntime, best first, as `--provider` takes
-    them.
+    """Execution providers of the installed onnxruntime, best first, as `--provider` takes them.
 
     Raises:
         PlannerError: PLN302 if onnxruntime is not installed.
