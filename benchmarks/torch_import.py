@@ -23,7 +23,7 @@ def main() -> None:
 
     import planner
     from planner.costs.cost_file import check_costs
-    from tests.torch_zoo import llama
+    from tests.support.torch_nets.zoo import llama
 
     imported = time.perf_counter()
     with torch.device("meta"):

@@ -20,7 +20,7 @@ import planner  # noqa: E402
 from planner import zoo  # noqa: E402
 from planner.costs.cost_file import Costs, check_costs  # noqa: E402
 from planner.graphs.graph import Graph  # noqa: E402
-from tests.torch_zoo import NAMES, build, example_inputs  # noqa: E402
+from tests.support.torch_nets.zoo import NAMES, build, example_inputs  # noqa: E402
 
 BATCH = 8
 RATES_BPS = (1e6, 1e7, 1e8, 1e9)

@@ -10,7 +10,7 @@ import pytest
 if find_spec("planner") is None or find_spec("planner.frontends") is None:
     pytest.exit("run `pip install -e .[dev]` first: the folders are installed under one name", 4)
 
-from tests.verify_mode import MODE  # only once it is sure that there is a planner
+from tests.support.verify_mode import MODE  # only once it is sure that there is a planner
 
 ROOT = Path(__file__).resolve().parent.parent
 

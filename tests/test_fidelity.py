@@ -26,8 +26,8 @@ from planner.graphs.graph import Graph
 from planner.graphs.signatures import model_digest
 from planner.measuring.bundles import write_bundle
 from planner.probe.bundle import Bundle
-from tests import onnx_models as models
 from tests.conftest import ROOT
+from tests.support import onnx_models as models
 
 pytest.importorskip("onnxruntime")
 sys.path.append(str(ROOT / "benchmarks"))  # the hosts' processes get it as well

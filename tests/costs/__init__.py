@@ -1,0 +1,1 @@
+"""Costs files and profiles as files."""

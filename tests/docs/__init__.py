@@ -1,0 +1,1 @@
+"""Documents, docstrings and the pages of errors are true."""

@@ -1,0 +1,1 @@
+"""Documents as they are read, complained of and written, whatever they say."""

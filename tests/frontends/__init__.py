@@ -1,0 +1,1 @@
+"""What holds for all frontends, and one room for each."""

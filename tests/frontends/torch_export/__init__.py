@@ -1,0 +1,1 @@
+"""Archives and programs of `torch.export`."""

@@ -1,0 +1,1 @@
+"""What is measured, how it is merged, and measurements from elsewhere."""

@@ -1,0 +1,1 @@
+"""Plans as they are made, explained and written."""

@@ -1,0 +1,1 @@
+"""The problem that solvers are given, in seconds and in ticks."""

@@ -1,0 +1,1 @@
+"""Each solver against another, or against every placement."""

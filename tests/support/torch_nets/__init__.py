@@ -1,0 +1,1 @@
+"""Modules and programs of torch that tests share."""

@@ -1,0 +1,1 @@
+"""Tables of every plan that is best in a box."""

@@ -1,0 +1,1 @@
+"""What holds for every problem: theory, optimality, the contract of solvers."""
