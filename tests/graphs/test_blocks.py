@@ -27,7 +27,7 @@ from planner.graphs.graph import Graph
 from planner.graphs.operators import GRAPH_INPUT
 from planner.problems.formulation import build_problem
 from planner.solvers.blockwise.explanations import explain_blocks
-from tests.solvers.test_blockwise import analytical_costs, zoo_graph
+from tests.support.blocks import analytical_costs, zoo_graph
 from tests.support.cli import refused, run_planner, write_json_file
 from tests.support.repeated_blocks import repeated_blocks
 from tests.support.strategies import problems
