@@ -24,7 +24,7 @@ from planner.tables.table import Table
 from tests.support.cli import changed, error_of
 from tests.support.strategies import problems
 from tests.support.toys import costs_document, diamond
-from tests.tables.test_tables import Ranges, boxes
+from tests.tables.states import Ranges, boxes
 
 VALIDATOR = Draft202012Validator(json.loads(generate("table.v1")))
 
