@@ -16,7 +16,7 @@ from planner.plans.planning import plan as imported_by_name
 from tests.support.cli import chain, flat_costs, run_planner, write_json_file
 from tests.support.toys import costs_document, diamond
 from tests.support.verify_mode import MAX_OPERATORS, MODE, VerifyMode
-from tests.verification.test_verification import rebuilt, truncating
+from tests.verification.planted import rebuilt, truncating
 
 
 def make_plan(make: Any = None) -> planner.Plan:
