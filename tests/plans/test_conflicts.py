@@ -22,7 +22,7 @@ from planner.errors import PlanError
 from planner.graphs.graph import Graph
 from planner.plans.conflicts import Oracle, explain_memory, memory_conflict
 from planner.problems.enumeration import enumerate_placements
-from planner.problems.feasibility import Constraints, conflict_of, feasible_extremes
+from planner.problems.feasibility import Constraints, conflict_of
 from planner.problems.formulation import build_problem, formulate
 from planner.problems.memory import shortage
 from planner.problems.problem import Problem
@@ -98,7 +98,7 @@ def test_every_memory_conflict_is_one_and_is_minimal() -> None:
         limits = draw_limits(data, graph, table, scenario)
         scenario = with_limits(scenario, limits)
         try:
-            feasible_extremes(formulate(graph, table, scenario).constraints)
+            formulate(graph, table, scenario).constraints.require_feasible()
         except PlanError:
             tally["rules alone"] += 1
             return
@@ -168,7 +168,7 @@ def test_every_chain_of_rules_is_a_conflict_and_is_minimal(case: tuple[Graph, Co
     rules = build_problem(*case).constraints
     conflict = conflict_of(rules)
     if conflict is None:
-        feasible_extremes(rules)
+        rules.require_feasible()
         return
     chain = np.array(conflict.arcs, np.int64)
     low, high = np.zeros_like(rules.low), np.full_like(rules.high, rules.n_hosts - 1)
@@ -182,14 +182,14 @@ def test_every_chain_of_rules_is_a_conflict_and_is_minimal(case: tuple[Graph, Co
     assert conflict_of(replace(named, low=np.zeros_like(low))) is None
     assert conflict_of(replace(named, high=np.full_like(high, rules.n_hosts - 1))) is None
     with pytest.raises(PlanError, match="no placement satisfies the rules") as caught:
-        feasible_extremes(rules)
+        rules.require_feasible()
     assert rules.describe_bound(conflict.late, True) in caught.value.message
     assert rules.describe_bound(conflict.early, False) in caught.value.message
 
 
 def reasons(graph: Graph, n_hosts: int = 2, **changes: object) -> list[str]:
     with pytest.raises(PlanError) as caught:
-        feasible_extremes(with_bounds(graph, changes, n_hosts))
+        with_bounds(graph, changes, n_hosts).require_feasible()
     assert (caught.value.code, caught.value.exit_code) == ("PLN401", 3)
     return [line.strip() for line in caught.value.message.splitlines()]
 

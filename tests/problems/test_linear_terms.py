@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from planner.costs.cost_file import Costs
 from planner.errors import PlanError
 from planner.graphs.graph import Graph
-from planner.problems.feasibility import feasible_extremes
 from planner.problems.formulation import build_problem
 from planner.problems.linear_terms import basis_of, coefficients, state_of
 from tests.support.strategies import problems
@@ -33,7 +32,7 @@ def test_basis_times_state_is_every_term_in_seconds(
     )
     np.testing.assert_allclose(flat, problem.seconds.flat(), rtol=1e-12)
     try:
-        placements = np.stack(feasible_extremes(problem.constraints))
+        placements = np.stack(problem.constraints.extremes)
     except PlanError:
         return
     np.testing.assert_allclose(

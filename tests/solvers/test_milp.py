@@ -14,7 +14,6 @@ from planner.errors import PlanError
 from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
 from planner.plans.solving import solve
-from planner.problems.feasibility import feasible_extremes
 from planner.problems.formulation import build_problem
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Solution, Status
@@ -78,7 +77,7 @@ def test_random_problems(shard: int) -> None:
             solution = solve(problem, name)
             agree(solution, reference)
             assert not list(violations(graph, scenario_of(graph, document), solution.placement))
-        latest, earliest = feasible_extremes(problem.constraints)
+        latest, earliest = problem.constraints.extremes
         if (latest > earliest).sum() <= FEW:
             assert solve(problem, "brute-force").value == reference.value
             tally["exhausted"] += 1

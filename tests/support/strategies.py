@@ -18,7 +18,7 @@ from planner.drafts.draft import (
     Operand,
     OperandKind,
 )
-from planner.evaluation.stages import memory_of
+from planner.evaluation.memory import memory_of
 from planner.graphs.graph import Graph
 
 OBJECTIVES = ("delay", "throughput")

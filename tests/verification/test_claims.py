@@ -15,8 +15,8 @@ import planner
 from planner.costs.cost_file import Costs
 from planner.costs.pricing import priced
 from planner.errors import PlannerError
+from planner.evaluation.outcome import objective_s
 from planner.graphs.graph import Graph
-from planner.plans.outcomes import objective_s
 from planner.plans.plan_file import Plan
 from planner.problems.enumeration import enumerate_placements
 from planner.problems.formulation import formulate
