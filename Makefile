@@ -33,19 +33,19 @@ schemas: $(STAMP)
 
 # What README's figures come from, about ten minutes. Only on an idle machine are times what they say.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python benchmarks/report.py --update README.md
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/size.py
-	$(BIN)/python benchmarks/budgets.py
-	$(BIN)/python benchmarks/budgets.py --perturbed
+	$(BIN)/python -m benchmarks.speed.bench
+	$(BIN)/python -m benchmarks.speed.report --update README.md
+	$(BIN)/python -m benchmarks.processes.startup
+	$(BIN)/python -m benchmarks.processes.size
+	$(BIN)/python -m benchmarks.speed.budgets
+	$(BIN)/python -m benchmarks.speed.budgets --perturbed
 
 # What docs/profiles.md says of predictions, about half an hour on an idle machine.
 predictions: $(STAMP)
-	$(BIN)/python benchmarks/fidelity.py --json benchmarks/results/fidelity.json
-	$(BIN)/python benchmarks/repeatability.py --json benchmarks/results/repeatability.json
-	$(BIN)/python benchmarks/profiling.py --threads 1 --json benchmarks/results/profiling.json
-	$(BIN)/python benchmarks/predictions.py --update docs/profiles.md
+	$(BIN)/python -m benchmarks.fidelity.run --json benchmarks/results/fidelity.json
+	$(BIN)/python -m benchmarks.fidelity.repeatability --json benchmarks/results/repeatability.json
+	$(BIN)/python -m benchmarks.fidelity.profiling --threads 1 --json benchmarks/results/profiling.json
+	$(BIN)/python -m benchmarks.fidelity.predictions --update docs/profiles.md
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'

@@ -1,0 +1,1 @@
+"""Every solver on every graph, state by state: exactness, seconds, memory, and the report."""
