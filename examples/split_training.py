@@ -70,7 +70,8 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(self.bn(self.conv(x)).relu_(), 2)
         x = nn.functional.max_pool2d(self.block1(x), 2)
-        return self.fc(self.block2(x).mean((2, 3)))
+        scores: Tensor = self.fc(self.block2(x).mean((2, 3)))
+        return scores
 
 
 def make_model() -> nn.Module:

@@ -99,18 +99,19 @@ def ratios_of(measurement: dict[str, Any]) -> dict[tuple[str, str], float]:
 
 def summary(samples: dict[tuple[str, str], dict[str, float]], how: str) -> dict[str, Any]:
     """The document: each type's median with its range, families, and a default."""
+    medians = {key: round(statistics.median(samples[key].values()), 3) for key in sorted(samples)}
     ratios = [
         {
             "op": op,
             "variant": variant,
-            "ratio": round(statistics.median(found.values()), 3),
+            "ratio": medians[op, variant],
             "low": round(min(found.values()), 3),
             "high": round(max(found.values()), 3),
             "models": list(found),
         }
         for (op, variant), found in sorted(samples.items())
     ]
-    known: dict[str, float] = {row["op"]: row["ratio"] for row in ratios if not row["variant"]}
+    known = {op: median for (op, variant), median in medians.items() if not variant}
     families = []
     for family, ops in FAMILIES.items():
         members = [op for op in ops.split() if op in known]

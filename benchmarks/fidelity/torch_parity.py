@@ -15,6 +15,7 @@ import planner
 from benchmarks import ROOT
 from planner import zoo
 from planner.costs.cost_file import Costs, check_costs
+from planner.files.values import JsonValue
 from planner.graphs.graph import Graph
 from tests.support.torch_nets.zoo import NAMES, build, example_inputs
 
@@ -28,7 +29,7 @@ IMAGES = ["float32[1,3,224,224]"]
 def costs(rate_bps: float) -> Costs:
     """Training between two presets over a symmetric link."""
     hosts = {"device": "jetson-orin-nx", "server": "a100"}
-    document = {
+    document: JsonValue = {
         "kind": "costs",
         "version": 1,
         "hosts": [{"name": n, "model": "analytical", "hardware": h} for n, h in hosts.items()],

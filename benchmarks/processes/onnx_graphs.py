@@ -31,8 +31,10 @@ class _Writer:
         self.initializers.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
 
-    def op(self, op: str, name: str, *inputs: str, **attributes: object) -> str:
-        self.nodes.append(helper.make_node(op, list(inputs), [f"{name}_out"], name, **attributes))
+    def op(self, op: str, name: str, *inputs: str, **attributes: int | list[int]) -> str:
+        node = helper.make_node(op, list(inputs), [f"{name}_out"], name)
+        node.attribute.extend(helper.make_attribute(*item) for item in attributes.items())
+        self.nodes.append(node)
         return f"{name}_out"
 
 

@@ -20,6 +20,7 @@ def main() -> None:
 
     import planner
     from planner.costs.cost_file import check_costs
+    from planner.files.values import JsonValue
     from tests.support.torch_nets.zoo import llama
 
     imported = time.perf_counter()
@@ -28,7 +29,7 @@ def main() -> None:
     graph = planner.load(module, ["int64[1,128]"])
     loaded = time.perf_counter()
     hosts = {"device": "jetson-orin-nx", "server": "a100"}
-    document = {
+    document: JsonValue = {
         "kind": "costs",
         "version": 1,
         "hosts": [{"name": n, "model": "analytical", "hardware": h} for n, h in hosts.items()],

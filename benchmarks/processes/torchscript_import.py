@@ -49,7 +49,7 @@ def write_resnet50(path: Path) -> None:
             self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
             self.bn3 = nn.BatchNorm2d(4 * width)
             self.relu = nn.ReLU(inplace=True)
-            self.downsample = nn.Identity()
+            self.downsample: nn.Module = nn.Identity()
             if stride > 1 or width_in != 4 * width:
                 short = nn.Conv2d(width_in, 4 * width, 1, stride, bias=False)
                 self.downsample = nn.Sequential(short, nn.BatchNorm2d(4 * width))
@@ -57,7 +57,8 @@ def write_resnet50(path: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = self.relu(self.bn1(self.conv1(x)))
             y = self.relu(self.bn2(self.conv2(y)))
-            return self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+            z: torch.Tensor = self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+            return z
 
     stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
     layers: list[nn.Module] = [*stem, nn.MaxPool2d(3, 2, 1)]
