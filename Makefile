@@ -31,10 +31,10 @@ schemas: $(STAMP)
 	$(BIN)/python tools/error_page.py docs/errors.md
 	$(BIN)/python tools/draw_rooms.py docs/architecture.md
 
-# What README's figures come from, about ten minutes. Only on an idle machine are times what they say.
+# What docs/benchmarks.md shows, about ten minutes. Only on an idle machine are times what they say.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed.bench
-	$(BIN)/python -m benchmarks.speed.report --update README.md
+	$(BIN)/python -m benchmarks.speed.report --update docs/benchmarks.md --headlines README.md
 	$(BIN)/python -m benchmarks.processes.startup
 	$(BIN)/python -m benchmarks.processes.size
 	$(BIN)/python -m benchmarks.speed.budgets

@@ -1,4 +1,4 @@
-"""Every solver on every graph, in one run: the README's table, its targets and its plots.
+"""Every solver on every graph, in one run: tables, targets and plots of docs/benchmarks.md.
 
 python -m benchmarks.speed.bench               the whole benchmark, about ten minutes
 python -m benchmarks.speed.bench --quick       small graphs, few states: does everything still run?
@@ -84,7 +84,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     is_whole = not (options.quick or options.only)
     if options.output is None:
-        # A part of the benchmark must not replace the stored whole, which the README shows.
+        # A part of the benchmark must not replace the stored whole, which the page shows.
         options.output = LATEST if is_whole else LATEST.with_name("partial.json")
     return options
 

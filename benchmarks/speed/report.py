@@ -1,6 +1,7 @@
-"""The README's tables, from a stored run: `python -m benchmarks.speed.report`.
+"""The tables of figures, from a stored run: `python -m benchmarks.speed.report`.
 
-The README shows what this prints for `results/latest.json`, between two comments; a test compares.
+docs/benchmarks.md shows what this prints for `results/latest.json`, between two comments, and the
+README the headlines of it; a test compares.
 """
 
 from __future__ import annotations
@@ -12,8 +13,14 @@ from benchmarks.pages import update
 from benchmarks.speed.results import LATEST, GraphResult, Results, read
 from benchmarks.speed.targets import READ, REPLAN, figures, number, seconds
 
-BEGIN = "<!-- benchmark: written by `python -m benchmarks.speed.report --update README.md` -->"
+BEGIN = (
+    "<!-- benchmark: written by `python -m benchmarks.speed.report --update docs/benchmarks.md` -->"
+)
 END = "<!-- benchmark: end -->"
+HEADLINES_BEGIN = (
+    "<!-- headlines: written by `python -m benchmarks.speed.report --headlines README.md` -->"
+)
+HEADLINES_END = "<!-- headlines: end -->"
 PLOTS = {
     "ratios.svg": "how many times as long as a re-plan every competitor takes, by graph",
     "growth_time.svg": "time by number of operators",
@@ -31,16 +38,19 @@ COLUMNS = {
 
 
 def main() -> None:
-    """Print the report, or write it into a document."""
+    """Print the report, or write it and its headlines into documents."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, nargs="?", default=LATEST)
-    parser.add_argument("--update", type=Path, metavar="FILE")
+    parser.add_argument("--update", type=Path, metavar="FILE", help="write the report into it")
+    parser.add_argument("--headlines", type=Path, metavar="FILE", help="and headlines into it")
     options = parser.parse_args()
-    text = render(read(options.results))
-    if options.update is None:
-        print(text)
-        return
-    update(options.update, text, BEGIN, END)
+    results = read(options.results)
+    if options.update is not None:
+        update(options.update, render(results), BEGIN, END)
+    if options.headlines is not None:
+        update(options.headlines, headlines(results), HEADLINES_BEGIN, HEADLINES_END)
+    if options.update is None and options.headlines is None:
+        print(render(results))
 
 
 def is_exact(results: Results) -> bool:
@@ -70,8 +80,14 @@ def render(results: Results) -> str:
         *_notes(results),
     ]
     if not results.is_quick:
-        parts += ["", *(f"![{text}](benchmarks/results/{name})" for name, text in PLOTS.items())]
+        parts += ["", *(f"![{text}](../benchmarks/results/{name})" for name, text in PLOTS.items())]
     return "\n".join(parts)
+
+
+def headlines(results: Results) -> str:
+    """Markdown: the few figures that tell most."""
+    rows = [f"| {f.what} | {f.measured or '-'} |" for f in figures(results) if f.is_headline]
+    return "\n".join(["| figure | measured |", "|---|---|", *rows])
 
 
 def _figure_table(results: Results) -> list[str]:

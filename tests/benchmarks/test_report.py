@@ -1,6 +1,6 @@
 """A short run of the benchmark: every solver agrees, in ticks and in placement. Times do not count.
 
-The stored run of the whole benchmark is what the README shows.
+The stored run of the whole benchmark is what docs/benchmarks.md shows.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.speed import report
+from benchmarks.speed.results import read
 from planner.problems.solution import SOLVERS
 from tests.conftest import ROOT
 
 STORED = ROOT / "benchmarks" / "results" / "latest.json"
+PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -71,11 +74,17 @@ def test_stored_run_is_whole_exact_and_anonymous() -> None:
     assert not any(folder in text for folder in ("/home", "/root", "/tmp", "/work", "/Users"))
 
 
-def test_readme_shows_the_stored_run() -> None:
+def test_page_shows_the_stored_run() -> None:
     printed = run("report").strip()
-    begin = README.index("<!-- benchmark: written by")
-    shown = README[README.index("-->", begin) + 3 : README.index("<!-- benchmark: end -->")]
-    assert shown.strip() == printed, "python -m benchmarks.speed.report --update README.md"
+    begin = PAGE.index("<!-- benchmark: written by")
+    shown = PAGE[PAGE.index("-->", begin) + 3 : PAGE.index("<!-- benchmark: end -->")]
+    assert shown.strip() == printed, "python -m benchmarks.speed.report --update docs/benchmarks.md"
+
+
+def test_readme_shows_its_headlines() -> None:
+    shown = README.partition(report.HEADLINES_BEGIN)[2].partition(report.HEADLINES_END)[0]
+    printed = report.headlines(read(STORED))
+    assert shown.strip() == printed, "python -m benchmarks.speed.report --headlines README.md"
 
 
 def test_plots_are_the_same_bytes_every_time(tmp_path: Path) -> None:
