@@ -19,7 +19,6 @@ from benchmarks.speed.lookups import RANGES, check_table
 from benchmarks.speed.results import Exactness, GraphResult, Memory, Spread, TableCheck
 from benchmarks.speed.states import State, random_states
 from planner.plans.solving import solve
-from planner.problems.feasibility import feasible_extremes
 from planner.problems.problem import Problem
 from planner.problems.solution import SOLVERS, Limits
 
@@ -155,7 +154,7 @@ def _contestants(setups: list[Setup], n: int, effort: Effort) -> tuple[list[Cont
 
 def _has_few_free_operators(setups: list[Setup]) -> bool:
     """Whether exhaustive search takes the problem."""
-    latest, earliest = feasible_extremes(setups[0].problem.constraints)
+    latest, earliest = setups[0].problem.constraints.extremes
     most = SOLVERS.peek("brute-force").capabilities.max_free_operators or 0
     return int((latest > earliest).sum()) <= most
 
