@@ -1,0 +1,1 @@
+"""Figures that are stored, and split models that are run."""
