@@ -251,12 +251,6 @@ def solve_model(problem: Problem, *, limits: Limits) -> MilpAnswer:
         )
 
 
-def relaxed_values(problem: Problem) -> dict[str, float]:
-    """Values of the LP relaxation that are not zero, by variable name."""
-    answer = _Model(problem, problem.ticks.bound).solve("cbc", EngineOptions(relax=True))
-    return answer.values or {}
-
-
 class PulpMilp:
     """The terms of the problem as a MILP; a cross-check of the network and of the flows."""
 

@@ -82,7 +82,10 @@ def run(chosen: Solver, problem: Problem, limits: Limits = NO_LIMITS) -> Solutio
         return _within_memory(problem, solution)
     # Exact solvers find the same value, so they all go through the same sequence of ticks.
     while solution.has_bound and problem.goal.is_coarse_for(solution.value):
+        known_s = problem.goal.bound * problem.goal.quantum_s
         problem = problem.with_incumbent(solution.placement)
+        if problem.goal.bound * problem.goal.quantum_s >= known_s:
+            break  # the placement does not take what is claimed, which whoever evaluates it sees
         if limits.seconds is not None:
             left = limits.seconds - (time.perf_counter() - started)
             if left <= 0:

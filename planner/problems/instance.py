@@ -157,7 +157,7 @@ class Instance:
     notes: tuple[str, ...] = ()
     structure: dict[Hashable, object] = field(init=False, default_factory=dict, repr=False)
 
-    OF_STATE: ClassVar[tuple[str, ...]] = ("seconds",)
+    _OF_STATE: ClassVar[tuple[str, ...]] = ("seconds",)
     """What is computed once per state."""
 
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -211,7 +211,7 @@ class Instance:
         other = object.__new__(type(self))
         fields = other.__dict__
         fields.update(self.__dict__)
-        for cached in self.OF_STATE:
+        for cached in self._OF_STATE:
             fields.pop(cached, None)
         fields.update(changes)
         return other

@@ -23,7 +23,7 @@ class Problem(Instance):
     attributes.
     """
 
-    OF_STATE: ClassVar[tuple[str, ...]] = ("seconds", "ticks", "goal")
+    _OF_STATE: ClassVar[tuple[str, ...]] = ("seconds", "ticks", "goal")
 
     @cached_property
     def ticks(self) -> Ticks:

@@ -266,9 +266,3 @@ def _cover(memory: MemoryDemand, placement: IntArray, host: int) -> IntArray:
         if memory.use(placement)[host] <= memory.limits[host]:
             placement[operator] = host
     return np.flatnonzero(placement == host)
-
-
-def relaxed_values(problem: Problem) -> dict[str, float]:
-    """Values of the LP relaxation that are not zero, by variable name; limits are kept."""
-    model = PlacementModel(problem, problem.goal.bound, relax=True)
-    return run(model, "cbc", EngineOptions(relax=True)).values or {}

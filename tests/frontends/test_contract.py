@@ -13,6 +13,7 @@ import planner
 from planner import zoo
 from planner.drafts.frontend import FRONTENDS, LoadOptions
 from planner.errors import InputError, PlannerError
+from planner.testing import check_frontend
 
 JSON = (
     b'{"kind": "graph", "version": 1, "name": "net", "outputs": ["y"], '
@@ -55,6 +56,11 @@ def test_there_is_a_sample_for_every_built_in_frontend() -> None:
     if find_spec("torch") is None:
         pytest.skip("torch is not installed, which writes two of the samples")
     assert set(FRONTENDS.builtin) == set(SAMPLES)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_frontends_keep_the_contract(name: str) -> None:
+    check_frontend(FRONTENDS.get(name), SAMPLES[name], inputs=NEEDED.get(name, ()))
 
 
 @pytest.mark.parametrize("name", SAMPLES)

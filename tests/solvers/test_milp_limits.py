@@ -15,9 +15,9 @@ from planner.problems.goals import Goal
 from planner.problems.problem import Problem
 from planner.problems.solution import Limits, Status
 from planner.solvers.milp.engines import EngineOptions
-from planner.solvers.pyomo_milp.engines import relaxed_values, run, solve_model
+from planner.solvers.pyomo_milp.engines import run, solve_model
 from planner.solvers.pyomo_milp.model import PlacementModel, tolerance_of
-from tests.support.milp_problems import limited_case
+from tests.support.milp_problems import limited_case, relaxed_by_pyomo
 
 N_PROBLEMS = 660
 SHARDS = 4
@@ -124,7 +124,7 @@ def test_the_relaxation_is_not_integral_with_limits(objective: str) -> None:
     """Else the tests of integrality could not fail."""
     n_fractional = 0
     for problem in cases(objective, 12):
-        values = np.array(list(relaxed_values(problem).values()))
+        values = np.array(list(relaxed_by_pyomo(problem).values()))
         n_fractional += bool((np.abs(values - np.rint(values)) > 1e-6).any())
     assert n_fractional
 

@@ -22,6 +22,11 @@ from planner.drafts.draft import (
 )
 from planner.graphs.graph import Graph
 from planner.problems.formulation import build_problem
+from planner.problems.problem import Problem
+from planner.solvers import pulp_milp
+from planner.solvers.milp.engines import EngineOptions
+from planner.solvers.pyomo_milp.engines import run
+from planner.solvers.pyomo_milp.model import PlacementModel
 
 Rng = np.random.Generator
 
@@ -182,3 +187,15 @@ def limited_case(seed: int, max_operators: int = 14) -> tuple[Graph, Costs]:
         if rng.random() < 0.3:
             del host["memory_bytes"]
     return graph, check_costs(document, f"random limits {seed}")
+
+
+def relaxed_by_pulp(problem: Problem) -> dict[str, float]:
+    """Values of the LP relaxation that are not zero, by variable name."""
+    model = pulp_milp._Model(problem, problem.ticks.bound)
+    return model.solve("cbc", EngineOptions(relax=True)).values or {}
+
+
+def relaxed_by_pyomo(problem: Problem) -> dict[str, float]:
+    """The same; memory limits are kept."""
+    model = PlacementModel(problem, problem.goal.bound, relax=True)
+    return run(model, "cbc", EngineOptions(relax=True)).values or {}

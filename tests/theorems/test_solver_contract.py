@@ -5,7 +5,7 @@ A defect found in one solver becomes a case for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,60 +19,48 @@ from planner.evaluation.delay import violations
 from planner.graphs.graph import Graph
 from planner.plans.solving import solve
 from planner.problems.formulation import build_problem
-from planner.problems.solution import SOLVERS, Limits, Status
+from planner.problems.problem import Problem
+from planner.problems.solution import SOLVERS, Capabilities, Limits, Solution, Status
+from planner.testing import check_solver, solver_cases
 from tests.support.strategies import problems
-from tests.support.toys import costs_document, diamond, tied_pair
+from tests.support.toys import costs_document, diamond
 
 EXACT = [name for name, solver in SOLVERS if solver.capabilities.is_exact]
 POLICIES = [name for name, solver in SOLVERS if not solver.capabilities.is_exact]
 
-Case = tuple[Callable[[], Graph], dict[str, object], int]
-CASES: dict[str, Case] = {
-    "plain": (diamond, {}, 2),
-    "three hosts": (diamond, {}, 3),
-    "inference": (diamond, {"workload": {"mode": "inference"}}, 2),
-    "returned outputs": (
-        diamond,
-        {"workload": {"mode": "inference", "return_outputs": True}},
-        3,
-    ),
-    "labels": (diamond, {"workload": {"label_bytes": 10_000}}, 2),
-    "rounds": (diamond, {"workload": {"iterations_per_round": 20}}, 2),
-    "wire dtype": (diamond, {"workload": {"wire_dtype": "int8"}}, 2),
-    "pin early": (diamond, {"pins": [{"node": "join", "host": "h0"}]}, 2),
-    "pin late": (diamond, {"pins": [{"node": "left", "host": "h1"}]}, 2),
-    "pin middle": (diamond, {"pins": [{"node": "left", "host": "h1"}]}, 3),
-    "together": (diamond, {"together": [["stem", "join"]]}, 2),
-    "forbidden tensor": (diamond, {"forbid_crossing": ["left_out"]}, 2),
-    "forbidden input": (diamond, {"forbid_crossing": ["x"]}, 2),
-    "input at the server": (diamond, {"inputs": [{"name": "x", "host": "h1"}]}, 2),
-    "input in the middle": (diamond, {"inputs": [{"name": "x", "host": "h1"}]}, 3),
-    "tied": (tied_pair, {}, 2),
-    "tied, three hosts": (tied_pair, {}, 3),
-    "tied, inference": (tied_pair, {"workload": {"mode": "inference"}}, 3),
-}
+
+@pytest.mark.parametrize("case", solver_cases())
+@pytest.mark.parametrize("solver", SOLVERS.names())
+def test_solvers_keep_the_contract(solver: str, case: str) -> None:
+    check_solver(SOLVERS.get(solver), [case])
 
 
-@pytest.mark.parametrize("solver", EXACT)
-@pytest.mark.parametrize("case", CASES)
-def test_exact_solvers_give_the_reference_answer(solver: str, case: str) -> None:
-    make_graph, changes, n_hosts = CASES[case]
-    graph = make_graph()
-    costs = check_costs(costs_document(graph, n_hosts, **changes), case)
-    problem = build_problem(graph, costs)
-    reference = solve(problem, "brute-force")
-    solution = solve(problem, solver)
-    assert solution.is_proved
-    if tolerance := SOLVERS.get(solver).capabilities.tolerance:
-        assert solution.value == pytest.approx(reference.value, rel=tolerance)
-        assert solution.lower_bound == pytest.approx(reference.value, rel=2 * tolerance)
-    else:
-        assert (solution.value, solution.lower_bound) == (reference.value, reference.value)
-        assert np.array_equal(solution.placement, reference.placement)
-    assert not list(violations(graph, scenario_of(graph, costs), solution.placement))
-    assert solution.solver == solver
-    assert solution.solver_version
-    assert solution.quantum_s == reference.quantum_s
+class Faulty:
+    """A solver that another one answers for, with something changed."""
+
+    name = "maxflow"
+    requires: tuple[str, ...] = ()
+
+    def __init__(self, **changes: object) -> None:
+        self.capabilities = Capabilities(is_exact=True, summary="faulty")
+        self.changes = changes
+
+    def solve(self, problem: Problem, *, limits: Limits) -> Solution:
+        honest = SOLVERS.get(self.name).solve(problem, limits=limits)
+        if "placement" in self.changes:
+            return replace(honest, placement=np.zeros_like(honest.placement))
+        certificate = replace(honest.certificate, **self.changes)  # type: ignore[type-var]
+        return replace(honest, certificate=certificate)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"placement": 0}, "is pinned to"), ({"value": 1}, "the optimum is"),
+     ({"lower_bound": 0}, "no proof"), ({"quantum_s": 1.0}, "ticks of 1.0 s")],
+)  # fmt: skip
+def test_the_contract_finds_what_is_wrong(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_solver(Faulty(**changes), ["pin late"])
 
 
 @pytest.mark.parametrize("solver", EXACT)
