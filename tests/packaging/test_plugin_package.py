@@ -156,6 +156,15 @@ def test_a_plan_through_all_three(installed: Path, folder: Path) -> None:
     assert totals["auto"] == totals["brute-force"] <= totals["random-feasible"]
 
 
+def test_its_plug_ins_keep_the_contracts(installed: Path) -> None:
+    code = "from contracts import test_contracts; test_contracts()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (installed, PACKAGE)))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_absent_plugin_is_unknown(folder: Path) -> None:
     done = planner("plan", "net.chain", "--costs", "costs.json", cwd=folder)
     assert done.returncode == 2
