@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ROOT / ".importlinter"
+COMMAND = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 
 def check(package: Path, expected: int) -> tuple[bool, str]:
@@ -20,7 +21,7 @@ def check(package: Path, expected: int) -> tuple[bool, str]:
         expected: Number of modules that must have been read.
     """
     done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), CONTRACTS, "--no-cache", "--no-logo"],
+        [sys.executable, "-c", COMMAND, CONTRACTS, "--no-cache", "--no-logo"],
         cwd=package,  # which comes before everything else that is installed
         env={**os.environ, "PYTHONPATH": str(package)},
         check=False,

@@ -55,8 +55,7 @@ def show_blocks(graph: Graph, structure: Structure, *, show_all: bool) -> None:
         ops = f"{graph.operators[blocks[0].first].op} … {graph.operators[blocks[0].exit].op}"
         counts = f"{len(blocks):,}", f"{len(blocks[0].operators):,}"
         table.add_row(_name(kind), *counts, ops, where(ends, show_all=show_all))
-    if len(kinds) > len(shown):
-        table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
+    table.add_rest(len(kinds) - len(shown))
     show("Blocks", table)
 
 
@@ -82,9 +81,7 @@ def show_explanation(explanation: Explanation, *, show_all: bool) -> None:
             first = verdict.places[0][0]
             name = _name(verdict.kind)
             reasons.append(f"{name} from `{first}` is not one vertex: {verdict.reason}")
-    if len(explanation.verdicts) > len(shown):
-        more = len(explanation.verdicts) - len(shown)
-        table.add_row(f"… and {more} more; `--all` lists them")
+    table.add_rest(len(explanation.verdicts) - len(shown))
     show(heading, table, *reasons)
 
 

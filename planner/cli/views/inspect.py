@@ -117,8 +117,7 @@ def show_graph(graph: Graph, *, show_all: bool) -> None:
         flops_text = format_count(kind.flops)
         sizes = (format_bytes(kind.activation_bytes), format_bytes(kind.parameter_bytes))
         table.add_row(op, f"{kind.count:,}", flops_text, *sizes)
-    if len(kinds) > len(shown):
-        table.add_row(f"… and {len(kinds) - len(shown)} more; `--all` lists them")
+    table.add_rest(len(kinds) - len(shown))
     show("By type", table)
     modules = modules_table(graph, show_all=show_all)
     if modules is not None:

@@ -32,8 +32,7 @@ def placement_by_module_table(plan: Plan, *, show_all: bool) -> Table | None:
         first, last, count = rows[0].name, rows[-1].name, len(rows)
         text = first if count == 1 else f"{first} … {last} ({count})"
         table.add_row(rows[0].host, text, f"{sum(len(row.operators) for row in rows):,}")
-    if len(runs) > len(shown):
-        table.add_row("…", f"and {len(runs) - len(shown)} more; `--all` lists them")
+    table.add_rest(len(runs) - len(shown), first="…")
     return table
 
 
@@ -103,8 +102,7 @@ def modules_table(graph: Graph, *, show_all: bool) -> Table | None:
     for node in shown:
         figures = (format_count(totals.flops[node]), f"{totals.parameters[node]:,}")
         table.add_row(tree.path(node), f"{tree.counts[node]:,}", *figures)
-    if len(nodes) > len(shown):
-        table.add_row(f"… and {len(nodes) - len(shown)} more; `--all` lists them")
+    table.add_rest(len(nodes) - len(shown))
     return table
 
 

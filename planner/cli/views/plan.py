@@ -110,8 +110,7 @@ def crossing_table(crossing: Sequence[CrossingEntry], hosts: Sequence[str], limi
             format_bytes(entry.down_bytes),
             format_seconds(entry.down_s),
         )
-    if len(ordered) > limit:
-        table.add_row(f"… and {len(ordered) - limit} more; `--all` lists them")
+    table.add_rest(len(ordered) - limit)
     return table
 
 

@@ -31,6 +31,18 @@ class Table:
     words: str | None = None
     rows: list[tuple[str, ...]] = field(default_factory=list)
 
+    def add_rest(self, hidden: int, flag: str = "--all", *, first: str = "") -> None:
+        """The row that stands for rows which are not shown, if there are any.
+
+        Args:
+            hidden: How many.
+            flag: What lists them.
+            first: The first cell, where the words are to stand in the second.
+        """
+        if hidden > 0:
+            words = f"and {hidden} more; `{flag}` lists them"
+            self.add_row(*((first, words) if first else (f"… {words}",)))
+
     def add_row(self, *cells: str) -> None:
         """Add one row; cells left out at its end are empty."""
         padding = [""] * (len(self.columns) - len(cells))

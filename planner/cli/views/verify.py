@@ -19,9 +19,7 @@ def show_verification(plan: str, found: Verification) -> None:
         table = Table(("place", "difference"), words="difference")
         for difference in found.differences[:MAX_ROWS]:
             table.add_row(difference.where, difference.text)
-        if len(found.differences) > MAX_ROWS:
-            more = len(found.differences) - MAX_ROWS
-            table.add_row("…", f"and {more} more; `--format json` lists them")
+        table.add_rest(len(found.differences) - MAX_ROWS, "--format json", first="…")
         show("Differences", table)
     write_out(printable(verdict(plan, found)) + "\n")
 
