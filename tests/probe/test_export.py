@@ -146,6 +146,13 @@ def test_probe_runs_from_a_folder(probe: Path, model: Path, tmp_path: Path) -> N
     check_run(Path(sys.executable), folder, model, tmp_path)
 
 
+def test_the_archive_holds_every_file_of_the_probe(probe: Path) -> None:
+    files = [*SOURCES, *PROBE.rglob("*.json")]
+    with zipfile.ZipFile(probe) as archive:
+        held = {name for name in archive.namelist() if name.startswith("probe/")}
+    assert held == {f"probe/{path.relative_to(PROBE).as_posix()}" for path in files}
+
+
 def test_equal_models_give_equal_archives(probe: Path, model: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.zip"
     export_probe(model, again, load_options=LoadOptions(batch=2), force=False)
