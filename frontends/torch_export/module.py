@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -122,7 +124,8 @@ def _export_error(module: torch.nn.Module, error: Exception) -> InputError:
     )
 
 
-_OWN = __file__.rpartition("torch_export_module")[0]
+_OWN = f"{Path(__file__).parent.parent}{os.sep}"
+"""All frontends: a module is none of theirs."""
 
 
 def _first_sentence(error: Exception) -> str:

@@ -88,7 +88,7 @@ def test_terminal_that_is_not_utf_8(tmp_path: Path) -> None:
 def test_interrupt_leaves_nothing_partial(files: tuple[str, ...], tmp_path: Path) -> None:
     code = (
         "import os, signal, planner.files.writing as w\n"
-        "w.os.fdopen = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+        "w.os.fdopen = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
         "from planner.cli import main\nmain()"
     )
     before = set(tmp_path.iterdir())

@@ -34,7 +34,8 @@ from tests.support.onnx_models import model, tensor, weight
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-SOURCES = sorted(Path(forward.__file__).parent.glob("*.py"))
+PROBE = Path(forward.__file__).parent.parent
+SOURCES = sorted(PROBE.rglob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,7 @@ def test_a_file_in_training_form_has_no_inference_to_measure(
 def test_it_runs_as_a_program_beside_its_bundle(lenet: Path, tmp_path: Path) -> None:
     folder = tmp_path / "device"
     shutil.copytree(lenet, folder)
-    shutil.copytree(SOURCES[0].parent, folder / "probe", ignore=shutil.ignore_patterns("__py*"))
+    shutil.copytree(PROBE, folder / "probe", ignore=shutil.ignore_patterns("__py*"))
     output = tmp_path / "p.json"
     flags = ["-o", str(output), "--mode", "inference", "--repeat", "1", "--progress", "json"]
     done = subprocess.run(
